@@ -1,0 +1,1 @@
+//! failpoints (see config helper)

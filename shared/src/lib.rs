@@ -1,0 +1,12 @@
+//! Bellhop's domain and its doors to MongoDB, Redis, Elasticsearch and the providers.
+//!
+//! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups;
+//! `search` owns Elasticsearch; `providers` owns calls to WhatsApp, Twilio and the guest platform.
+
+pub mod config;
+pub mod failpoint;
+pub mod providers;
+pub mod queue;
+pub mod search;
+pub mod task;
+pub mod telemetry;

@@ -4,6 +4,7 @@
 //! `search` owns Elasticsearch; `providers` owns calls to WhatsApp, Twilio and the guest platform.
 
 pub mod config;
+pub mod domain;
 pub mod failpoint;
 pub mod providers;
 pub mod queue;

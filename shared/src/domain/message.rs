@@ -1,0 +1,241 @@
+//! A message as it is stored, and the draft from which it is made.
+
+use mongodb::bson::{Bson, Document};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::delivery::Delivery;
+use super::ids::{AccountId, MalformedId, MessageId, ThreadId, Uid, key};
+use super::time::Time;
+
+/// What kind of message it is. Never changes after the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageType {
+    #[default]
+    Message,
+    WhatsappMessage,
+    SmsMessage,
+    /// Internal: never reaches a customer or guest.
+    Note,
+}
+
+impl MessageType {
+    /// The wire form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MessageType::Message => "message",
+            MessageType::WhatsappMessage => "whatsapp-message",
+            MessageType::SmsMessage => "sms-message",
+            MessageType::Note => "note",
+        }
+    }
+}
+
+/// What the body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContentType {
+    #[default]
+    Text,
+    Payment,
+    PaymentProcessed,
+}
+
+impl ContentType {
+    /// The wire form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ContentType::Text => "text",
+            ContentType::Payment => "payment",
+            ContentType::PaymentProcessed => "payment-processed",
+        }
+    }
+}
+
+/// Where a message or thread comes from: `[a-z0-9-]{1,64}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Source(String);
+
+impl Source {
+    pub const HUBUBB: &'static str = "hububb";
+    pub const OPERATIONS: &'static str = "operations";
+    pub const WHATSAPP: &'static str = "whatsapp";
+    pub const SMS: &'static str = "sms";
+    pub const TWILIO: &'static str = "twilio";
+    pub const HUBUBB_GUEST: &'static str = "hububb-guest";
+
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// [`MalformedId`] when it is empty, longer than 64 or has another character.
+    pub fn parse(value: &str) -> Result<Self, MalformedId> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if value.is_empty() || value.len() > 64 || !value.bytes().all(allowed) {
+            return Err(MalformedId("source"));
+        }
+        Ok(Self(value.to_owned()))
+    }
+
+    /// The source as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self(Source::HUBUBB.to_owned())
+    }
+}
+
+impl TryFrom<String> for Source {
+    type Error = MalformedId;
+    fn try_from(value: String) -> Result<Self, MalformedId> {
+        Self::parse(&value)
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> String {
+        source.0
+    }
+}
+
+/// A file of a message. API A shows `url` alone, the support desk shows all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attachment {
+    /// A URL, or the identifier of a file.
+    pub url: String,
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<i64>,
+}
+
+impl Attachment {
+    /// An attachment of which only the URL or identifier is known.
+    pub fn from_url(url: String) -> Self {
+        Self { url, media_type: None, name: None, size: None }
+    }
+}
+
+/// A message that somebody wants to post, with well-formed fields and nothing decided yet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Draft {
+    /// The client's own id; `None` lets the server make one.
+    pub message_id: Option<MessageId>,
+    pub body: String,
+    pub source: Option<Source>,
+    pub external_message_id: Option<String>,
+    pub attachments: Vec<Attachment>,
+    pub kind: Option<MessageType>,
+    pub payment_content: Option<Document>,
+    pub content_type: Option<ContentType>,
+    /// Services only.
+    pub author_id: Option<Uid>,
+    /// Bot or automation, support desk only.
+    pub integration_app: Option<String>,
+}
+
+/// A message as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// `{accountId}/{messageId}`.
+    #[serde(rename = "_id")]
+    pub key: String,
+    pub account_id: AccountId,
+    pub message_id: MessageId,
+    pub thread_id: ThreadId,
+    /// `{accountId}/{threadId}`: what a thread's messages are found by.
+    pub thread: String,
+    /// 1, 2, 3 … within the thread, without gaps.
+    pub seq: i64,
+    /// The same for those who may not see notes; absent on notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_seq: Option<i64>,
+    pub author_id: Uid,
+    pub body: String,
+    #[serde(rename = "type")]
+    pub kind: MessageType,
+    pub source: Source,
+    pub content_type: ContentType,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_message_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_content: Option<Document>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration_app: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+    /// Grows with each change that the search index must see.
+    pub rev: i64,
+    /// Digest of what the author sent, by which a repeated post is told from a conflicting one.
+    pub content_hash: String,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl Message {
+    /// Whether customers and guests may see it.
+    pub fn is_public(&self) -> bool {
+        self.kind != MessageType::Note
+    }
+
+    /// The key of message `id` of `account`.
+    pub fn key_of(account: &AccountId, id: &MessageId) -> String {
+        key(account, id)
+    }
+}
+
+/// Digest of the author's content after defaults, independent of field order in the request.
+pub(crate) fn content_hash(message: &Message) -> String {
+    let mut hasher = Sha256::new();
+    let mut field = |tag: &str, value: &[u8]| {
+        hasher.update(tag.as_bytes());
+        hasher.update((value.len() as u64).to_le_bytes());
+        hasher.update(value);
+    };
+    field("thread", message.thread.as_bytes());
+    field("author", message.author_id.as_str().as_bytes());
+    field("body", message.body.as_bytes());
+    field("type", message.kind.as_str().as_bytes());
+    field("source", message.source.as_str().as_bytes());
+    field("content", message.content_type.as_str().as_bytes());
+    for a in &message.attachments {
+        field("url", a.url.as_bytes());
+        field("media", a.media_type.as_deref().unwrap_or_default().as_bytes());
+        field("name", a.name.as_deref().unwrap_or_default().as_bytes());
+        field("size", &a.size.unwrap_or(-1).to_le_bytes());
+    }
+    if let Some(id) = &message.external_message_id {
+        field("external", id.as_bytes());
+    }
+    if let Some(app) = &message.integration_app {
+        field("app", app.as_bytes());
+    }
+    if let Some(payment) = &message.payment_content {
+        field("payment", canonical(payment).to_string().as_bytes());
+    }
+    hex::encode(&hasher.finalize()[..16])
+}
+
+/// Keys sorted at every level, so that two spellings of one object have one digest.
+fn canonical(document: &Document) -> Document {
+    fn sorted(value: &Bson) -> Bson {
+        match value {
+            Bson::Document(inner) => Bson::Document(canonical(inner)),
+            Bson::Array(items) => Bson::Array(items.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    let mut entries: Vec<_> = document.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries.into_iter().collect()
+}

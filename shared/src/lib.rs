@@ -6,8 +6,10 @@
 pub mod config;
 pub mod domain;
 pub mod failpoint;
+pub mod ledger;
 pub mod providers;
 pub mod queue;
 pub mod search;
+pub mod store;
 pub mod task;
 pub mod telemetry;

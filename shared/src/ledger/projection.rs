@@ -1,0 +1,90 @@
+//! Projections: idempotent jobs without a claim, deleted in batches when done.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use mongodb::bson::doc;
+use mongodb::options::ReturnDocument;
+
+use super::{JobRow, Ledger, STARTS_MAX};
+use crate::domain::time::Time;
+use crate::store::StoreError;
+
+impl Ledger {
+    /// Those of `ids` that wait to be done, in one read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn waiting(&self, ids: &[&str]) -> Result<HashMap<String, JobRow>, StoreError> {
+        let filter = doc! { "_id": { "$in": ids }, "state": "queued" };
+        let rows: Vec<JobRow> = self.rows().find(filter).await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
+    }
+
+    /// Deletes finished projections in one command.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_done(&self, ids: &[&str]) -> Result<(), StoreError> {
+        self.raw().delete_many(doc! { "_id": { "$in": ids } }).await?;
+        Ok(())
+    }
+
+    /// Counts a start of a redelivered projection before it runs alone; answers the job, or `None` when it is
+    /// gone or has died too often, in which case it is dead as poison now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn start_redelivered(&self, id: &str, now: Time) -> Result<Option<JobRow>, StoreError> {
+        let filter = doc! { "_id": id, "state": "queued" };
+        let update = doc! { "$inc": { "starts": 1 } };
+        let rows = self.rows();
+        let find = rows.find_one_and_update(filter, update).return_document(ReturnDocument::After);
+        let Some(row) = find.await? else { return Ok(None) };
+        if row.starts <= STARTS_MAX {
+            return Ok(Some(row));
+        }
+        self.bury(id, "poison", "the worker died under it again and again", now).await?;
+        metrics::counter!("job_poison_total", "queue" => row.queue.as_str()).increment(1);
+        Ok(None)
+    }
+
+    /// Puts a failed projection back for `due_at` and counts the attempt.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn postpone(&self, id: &str, due_at: Time, class: &str, text: &str) -> Result<(), StoreError> {
+        let update = doc! {
+            "$set": { "dueAt": due_at, "pushAfter": due_at, "errorClass": class, "lastError": text, "starts": 0 },
+            "$inc": { "attemptCount": 1, "epoch": 1 },
+        };
+        self.raw().update_one(doc! { "_id": id, "state": "queued" }, update).await?;
+        Ok(())
+    }
+
+    /// Ends a job that will not be tried again by itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury(&self, id: &str, class: &str, text: &str, now: Time) -> Result<(), StoreError> {
+        let update = doc! {
+            "$set": { "state": "dead", "errorClass": class, "lastError": text, "finishedAt": now },
+            "$unset": { "open": "", "leaseUntil": "" },
+            "$inc": { "attemptCount": 1, "epoch": 1 },
+        };
+        let filter = doc! { "_id": id, "state": { "$in": ["queued", "parked"] } };
+        self.raw().update_one(filter, update).await?;
+        Ok(())
+    }
+
+    /// Sets a job aside until this program knows its kind: a rolling deploy, not a failure.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn park_unknown_kind(&self, id: &str) -> Result<(), StoreError> {
+        let update =
+            doc! { "$set": { "state": "parked", "reason": "unknown_kind", "errorClass": "unknown_kind" } };
+        self.raw().update_one(doc! { "_id": id, "state": "queued" }, update).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! A row of the ledger, and the rows that a commit calls for.
+
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::domain::ids::AccountId;
+use crate::domain::jobs::{JobDraft, JobKind, JobState};
+use crate::domain::message::Message;
+use crate::domain::time::{Time, plus_millis};
+use crate::queue::Queue;
+use crate::store::Subject;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptOutcome {
+    Ok,
+    Retry,
+    Parked,
+    Unknown,
+    Dead,
+    Cancelled,
+}
+
+impl AttemptOutcome {
+    /// The wire form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttemptOutcome::Ok => "ok",
+            AttemptOutcome::Retry => "retry",
+            AttemptOutcome::Parked => "parked",
+            AttemptOutcome::Unknown => "unknown",
+            AttemptOutcome::Dead => "dead",
+            AttemptOutcome::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One try of an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    pub attempt: u32,
+    pub started_at: Time,
+    /// When the request was about to be written; absent = nothing was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<AttemptOutcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_error_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Time>,
+    /// The process that tried: `{queue}-{host}-{pid}-{ulid}`.
+    pub worker: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_by: Option<String>,
+}
+
+/// A job as stored. The payload is ids only: what a job needs it reads from the message and the thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRow {
+    /// ULID, unique everywhere: what providers know the job by.
+    #[serde(rename = "_id")]
+    pub id: String,
+    pub account_id: AccountId,
+    pub queue: Queue,
+    /// The kind, by its wire name.
+    pub name: String,
+    /// `{accountId}/{messageId}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// `{accountId}/{threadId}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
+    /// The stored event that it works through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Who acted, for the audit job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane_seq: Option<i64>,
+    /// Holds its lane: true from the commit until the job is finished or its outcome stays unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    pub state: JobState,
+    /// Grows at each claim; a worker that comes back late finds another epoch and is fenced off.
+    #[serde(default)]
+    pub epoch: i64,
+    /// Claims, or deliveries that ended in a worker's death: what makes a job poison.
+    #[serde(default)]
+    pub starts: i32,
+    /// Attempts that counted; those refused by a rate limit or an open circuit do not.
+    #[serde(default)]
+    pub attempt_count: i32,
+    /// Number of the current attempt.
+    #[serde(default)]
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Times that it was sent again although the outcome was unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resends: i32,
+    pub due_at: Time,
+    /// Its id is in Redis until then: the dispatcher leaves it alone.
+    pub push_after: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_until: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+    /// Why it is parked or dead: the contract's `delivery.reason`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    pub created_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+fn is_zero(value: &i32) -> bool {
+    *value == 0
+}
+
+impl JobRow {
+    /// A job of `kind`, due at once; the dispatcher leaves it to the committer's own push for `push_grace`.
+    pub fn new(kind: JobKind, account: &AccountId, now: Time, push_grace: Duration) -> Self {
+        Self {
+            id: Ulid::new().to_string(),
+            account_id: account.clone(),
+            queue: kind.queue,
+            name: kind.name.to_owned(),
+            message: None,
+            thread: None,
+            event: None,
+            subject: None,
+            request_id: None,
+            lane: None,
+            lane_seq: None,
+            open: None,
+            state: JobState::Queued,
+            epoch: 0,
+            starts: 0,
+            attempt_count: 0,
+            attempt: 0,
+            attempts: Vec::new(),
+            resends: 0,
+            due_at: now,
+            push_after: plus_millis(now, push_grace.as_millis() as i64),
+            lease_until: None,
+            sending_at: None,
+            grace_until: None,
+            error_class: None,
+            reason: None,
+            last_error: None,
+            provider_id: None,
+            created_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// The job that `draft` of a commit calls for.
+    pub fn of(draft: &JobDraft, message: &Message, push_grace: Duration) -> Self {
+        let mut row = Self::new(draft.kind, &message.account_id, message.created_at, push_grace);
+        row.message = Some(message.key.clone());
+        row.thread = Some(message.thread.clone());
+        if let Some(lane) = &draft.lane {
+            row.lane = Some(lane.clone());
+            row.lane_seq = Some(draft.lane_seq);
+            row.open = Some(true);
+        }
+        row
+    }
+
+    /// What a provider is given to name this attempt: `{jobId}.{attempt}`.
+    pub fn attempt_ref(&self) -> String {
+        format!("{}.{}", self.id, self.attempt)
+    }
+
+    /// Reads [`JobRow::attempt_ref`]; `None` when it is not one of ours.
+    pub fn parse_attempt_ref(text: &str) -> Option<(String, u32)> {
+        let (id, attempt) = text.rsplit_once('.')?;
+        let id = Ulid::from_string(id).ok()?.to_string();
+        Some((id, attempt.parse().ok()?))
+    }
+
+    /// Whether it has a timeline and must be claimed.
+    pub fn is_effect(&self) -> bool {
+        self.lane.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_given_to_a_provider_is_read_back() {
+        let account = AccountId::parse("acme").expect("an account");
+        let mut row =
+            JobRow::new(crate::domain::jobs::DELIVER_SMS, &account, Time::from_millis(0), Duration::ZERO);
+        row.attempt = 3;
+        assert_eq!(JobRow::parse_attempt_ref(&row.attempt_ref()), Some((row.id, 3)));
+        for foreign in ["", "x", "x.1", "01ARZ3NDEKTSV4RRFFQ69G5FAV.", "01ARZ3NDEKTSV4RRFFQ69G5FAV.-1"] {
+            assert_eq!(JobRow::parse_attempt_ref(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn rows_of_older_versions_still_decode() {
+        let golden = doc! {
+            "_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "accountId": "acme", "queue": "search", "name": "index_message",
+            "message": "acme/m1", "thread": "acme/t1", "state": "queued",
+            "dueAt": Time::from_millis(0), "pushAfter": Time::from_millis(0), "createdAt": Time::from_millis(0),
+        };
+        let row: JobRow = mongodb::bson::deserialize_from_document(golden).expect("decodes");
+        assert_eq!((row.epoch, row.attempts.len(), row.state), (0, 0, JobState::Queued));
+    }
+}

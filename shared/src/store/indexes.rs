@@ -1,0 +1,105 @@
+//! Every index, in one table. Kept lean: each one costs on the commit path or on a job's way through the ledger.
+
+use futures::future::try_join_all;
+use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
+use mongodb::{Database, IndexModel};
+use std::time::Duration;
+
+use super::StoreError;
+
+/// How long an answered `Idempotency-Key` is remembered.
+pub(crate) const IDEMPOTENCY_TTL: Duration = Duration::from_secs(48 * 3600);
+/// How long a finished outbound job keeps its timeline.
+pub(crate) const FINISHED_JOB_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a raw provider event is kept.
+pub(crate) const EVENT_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn plain(name: &str, keys: Document) -> IndexModel {
+    IndexModel::builder().keys(keys).options(IndexOptions::builder().name(name.to_owned()).build()).build()
+}
+
+fn partial(name: &str, keys: Document, filter: Document) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).partial_filter_expression(filter).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn unique(name: &str, keys: Document, filter: Option<Document>) -> IndexModel {
+    let options =
+        IndexOptions::builder().name(name.to_owned()).unique(true).partial_filter_expression(filter).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn ttl(name: &str, field: &str, after: Duration) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).expire_after(after).build();
+    IndexModel::builder().keys(doc! { field: 1 }).options(options).build()
+}
+
+fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
+    let exists = |field: &str| doc! { field: { "$exists": true } };
+    vec![
+        (
+            "threads",
+            vec![
+                // The staff's views. Members are not in it: an entry per participant would be rewritten per message.
+                plain("view_staff", doc! { "accountId": 1, "staffViewers": 1, "updatedAt": -1 }),
+                plain("view_guest", doc! { "accountId": 1, "guestViewers": 1 }),
+                plain("view_unread", doc! { "accountId": 1, "needsAttention": 1 }),
+                partial("reservation", doc! { "accountId": 1, "reservationId": 1 }, exists("reservationId")),
+            ],
+        ),
+        (
+            "messages",
+            vec![
+                unique("thread_seq", doc! { "thread": 1, "seq": 1 }, None),
+                unique("thread_public_seq", doc! { "thread": 1, "publicSeq": 1 }, Some(exists("publicSeq"))),
+                unique(
+                    "external_id",
+                    doc! { "accountId": 1, "source": 1, "externalMessageId": 1 },
+                    Some(exists("externalMessageId")),
+                ),
+            ],
+        ),
+        (
+            "jobs",
+            vec![
+                partial("due", doc! { "queue": 1, "pushAfter": 1 }, doc! { "state": "queued" }),
+                partial("lease", doc! { "leaseUntil": 1 }, doc! { "state": "running" }),
+                partial("grace", doc! { "graceUntil": 1 }, doc! { "state": "unknown" }),
+                // The lane's mutex: one running job per lane.
+                unique(
+                    "lane_running",
+                    doc! { "lane": 1 },
+                    Some(doc! { "lane": { "$exists": true }, "state": "running" }),
+                ),
+                partial("lane_order", doc! { "lane": 1, "laneSeq": 1 }, doc! { "open": true }),
+                partial("timeline", doc! { "message": 1 }, exists("lane")),
+                partial("provider_id", doc! { "providerId": 1 }, exists("providerId")),
+                ttl("finished", "finishedAt", FINISHED_JOB_TTL),
+            ],
+        ),
+        ("idempotency", vec![ttl("ttl", "createdAt", IDEMPOTENCY_TTL)]),
+        (
+            "audit",
+            vec![
+                plain("account_time", doc! { "accountId": 1, "createdAt": -1 }),
+                plain("target", doc! { "accountId": 1, "targetId": 1 }),
+            ],
+        ),
+        (
+            "events",
+            vec![
+                plain("state_time", doc! { "state": 1, "receivedAt": 1 }),
+                ttl("ttl", "receivedAt", EVENT_TTL),
+            ],
+        ),
+    ]
+}
+
+pub(super) async fn ensure(db: &Database) -> Result<(), StoreError> {
+    let all = table()
+        .into_iter()
+        .map(|(name, models)| async move { db.collection::<Document>(name).create_indexes(models).await });
+    try_join_all(all).await?;
+    Ok(())
+}

@@ -1,1 +1,3 @@
-//! workers
+//! Bellhop's workers: everything that follows a commit.
+
+pub mod backend;

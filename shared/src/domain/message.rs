@@ -194,36 +194,38 @@ impl Message {
     }
 }
 
-/// Digest of the author's content after defaults, independent of field order in the request.
-pub(crate) fn content_hash(message: &Message) -> String {
-    let mut hasher = Sha256::new();
-    let mut field = |tag: &str, value: &[u8]| {
-        hasher.update(tag.as_bytes());
-        hasher.update((value.len() as u64).to_le_bytes());
-        hasher.update(value);
-    };
-    field("thread", message.thread.as_bytes());
-    field("author", message.author_id.as_str().as_bytes());
-    field("body", message.body.as_bytes());
-    field("type", message.kind.as_str().as_bytes());
-    field("source", message.source.as_str().as_bytes());
-    field("content", message.content_type.as_str().as_bytes());
-    for a in &message.attachments {
-        field("url", a.url.as_bytes());
-        field("media", a.media_type.as_deref().unwrap_or_default().as_bytes());
-        field("name", a.name.as_deref().unwrap_or_default().as_bytes());
-        field("size", &a.size.unwrap_or(-1).to_le_bytes());
+impl Draft {
+    /// Digest of what `author` posts to `thread` after defaults, independent of field order in the request.
+    pub fn content_hash(&self, thread: &str, author: &Uid) -> String {
+        let mut hasher = Sha256::new();
+        let mut field = |tag: &str, value: &[u8]| {
+            hasher.update(tag.as_bytes());
+            hasher.update((value.len() as u64).to_le_bytes());
+            hasher.update(value);
+        };
+        field("thread", thread.as_bytes());
+        field("author", author.as_str().as_bytes());
+        field("body", self.body.as_bytes());
+        field("type", self.kind.unwrap_or_default().as_str().as_bytes());
+        field("source", self.source.clone().unwrap_or_default().as_str().as_bytes());
+        field("content", self.content_type.unwrap_or_default().as_str().as_bytes());
+        for a in &self.attachments {
+            field("url", a.url.as_bytes());
+            field("media", a.media_type.as_deref().unwrap_or_default().as_bytes());
+            field("name", a.name.as_deref().unwrap_or_default().as_bytes());
+            field("size", &a.size.unwrap_or(-1).to_le_bytes());
+        }
+        if let Some(id) = &self.external_message_id {
+            field("external", id.as_bytes());
+        }
+        if let Some(app) = &self.integration_app {
+            field("app", app.as_bytes());
+        }
+        if let Some(payment) = &self.payment_content {
+            field("payment", canonical(payment).to_string().as_bytes());
+        }
+        hex::encode(&hasher.finalize()[..16])
     }
-    if let Some(id) = &message.external_message_id {
-        field("external", id.as_bytes());
-    }
-    if let Some(app) = &message.integration_app {
-        field("app", app.as_bytes());
-    }
-    if let Some(payment) = &message.payment_content {
-        field("payment", canonical(payment).to_string().as_bytes());
-    }
-    hex::encode(&hasher.finalize()[..16])
 }
 
 /// Keys sorted at every level, so that two spellings of one object have one digest.

@@ -5,7 +5,7 @@ use super::actor::{Actor, Role, Roles};
 use super::delivery::{Channel, Delivery};
 use super::ids::{MessageId, Uid, key};
 use super::jobs::{AUDIT_MESSAGE, DELIVER_SMS, DELIVER_WHATSAPP, FORWARD_TO_GUEST, INDEX_MESSAGE, JobDraft};
-use super::message::{Attachment, ContentType, Draft, Message, MessageType, Source, content_hash};
+use super::message::{Attachment, ContentType, Draft, Message, MessageType, Source};
 use super::reading::move_mark;
 use super::rejection::Rejection;
 use super::thread::{Mark, Thread, ThreadKind, add_distinct};
@@ -60,7 +60,6 @@ pub fn post(
     }
     let forward = is_forwarded(thread, &message);
     let intent = channel.or(forward.then_some(Channel::Guest));
-    message.content_hash = content_hash(&message);
     let next = advance(thread, roles, &message, actor);
     message.delivery = intent.map(|channel| Delivery::queued(channel, now));
     let jobs = jobs_for(&message, channel, forward);
@@ -93,8 +92,10 @@ fn check_permitted(draft: &Draft, actor: &Actor) -> Result<(), Rejection> {
 }
 
 fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message {
-    let message_id = draft.message_id.unwrap_or_else(MessageId::generate);
     let kind = draft.kind.unwrap_or_default();
+    let author_id = draft.author_id.clone().unwrap_or_else(|| actor.uid.clone());
+    let content_hash = draft.content_hash(&thread.key, &author_id);
+    let message_id = draft.message_id.unwrap_or_else(MessageId::generate);
     Message {
         key: key(&thread.account_id, &message_id),
         account_id: thread.account_id.clone(),
@@ -103,7 +104,7 @@ fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message 
         thread: thread.key.clone(),
         seq: thread.seq + 1,
         public_seq: (kind != MessageType::Note).then_some(thread.public_seq + 1),
-        author_id: draft.author_id.unwrap_or_else(|| actor.uid.clone()),
+        author_id,
         body: draft.body,
         kind,
         source: draft.source.unwrap_or_default(),
@@ -114,7 +115,7 @@ fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message 
         integration_app: draft.integration_app,
         delivery: None,
         rev: 1,
-        content_hash: String::new(),
+        content_hash,
         created_at: now,
         updated_at: now,
     }

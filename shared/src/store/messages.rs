@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
-use super::{Scope, StoreError, duplicate_index};
+use super::{Scope, Store, StoreError, duplicate_index};
 use crate::domain::delivery::{Delivery, DeliveryState, News};
 use crate::domain::ids::{MessageId, ThreadId};
 use crate::domain::message::{Message, Source};
@@ -187,6 +187,17 @@ impl Scope {
     /// [`StoreError`].
     pub async fn delivery_state(&self, key: &str) -> Result<Option<DeliveryState>, StoreError> {
         Ok(self.message_by_key(key).await?.and_then(|m| m.delivery).map(|d| d.state))
+    }
+}
+
+impl Store {
+    /// Messages by key, whatever their account: for the commit path, whose keys carry the caller's account.
+    pub(crate) async fn messages_by_key(&self, keys: &[&str]) -> Result<Vec<Message>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let messages = self.collection::<Message>("messages");
+        Ok(messages.find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?)
     }
 }
 

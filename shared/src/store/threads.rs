@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
-use super::{Scope, StoreError, duplicate_index};
+use super::{Scope, Store, StoreError, duplicate_index};
 use crate::domain::access;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::ids::{ReservationId, ThreadId};
@@ -208,6 +208,14 @@ impl Scope {
         let guard = doc! { "_id": &next.key, "version": next.version - 1 };
         let result = self.store.collection::<Document>("threads").update_one(guard, update).await?;
         Ok(result.matched_count == 1)
+    }
+}
+
+impl Store {
+    /// Threads by key, whatever their account: for the commit path, whose keys carry the caller's account.
+    pub(crate) async fn threads_by_key(&self, keys: &[String]) -> Result<Vec<Thread>, StoreError> {
+        let threads = self.collection::<Thread>("threads");
+        Ok(threads.find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?)
     }
 }
 

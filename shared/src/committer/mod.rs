@@ -1,0 +1,258 @@
+//! The commit path: message, thread state and job rows in one transaction, whoever calls.
+//!
+//! Threads hash onto slots. What waits in a slot while its last commit is in flight is taken together in the
+//! next one: no timer, so a lone message commits at once and a hot thread commits dozens at a time. A batch that
+//! fails because of one member is settled member by member. A caller that goes away never cancels a commit.
+//!
+//! Failpoints: `commit.before_txn`, `commit.inside_txn`, `commit.after_commit`, `commit.before_push`.
+
+mod batch;
+mod directory;
+mod plan;
+mod pusher;
+mod settle;
+mod txn;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+pub use directory::Directory;
+pub use pusher::Pusher;
+
+use crate::config::Commit as CommitConfig;
+use crate::domain::actor::Actor;
+use crate::domain::ids::{MessageId, ThreadId};
+use crate::domain::message::{Draft, Message};
+use crate::domain::rejection::Rejection;
+use crate::domain::thread::Thread;
+use crate::store::{IdempotencyKey, Origin, Store, StoreError};
+use crate::task;
+
+/// A message that a caller wants committed.
+#[derive(Debug, Clone)]
+pub struct Post {
+    pub actor: Actor,
+    pub thread: ThreadId,
+    pub draft: Draft,
+    /// Where the request came from, for the audit row.
+    pub origin: Origin,
+    pub request_id: String,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// What a post led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Posted {
+    /// Committed now.
+    New(Message),
+    /// Committed before, by the same request; nothing was written.
+    Replayed { message: Message, status: u16 },
+}
+
+impl Posted {
+    /// The stored message.
+    pub fn message(&self) -> &Message {
+        match self {
+            Posted::New(message) | Posted::Replayed { message, .. } => message,
+        }
+    }
+}
+
+/// Why nothing was committed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PostError {
+    #[error("there is no such thread in the account")]
+    ThreadNotFound,
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The id, or the external id, belongs to a message with other content.
+    #[error("the id belongs to another message")]
+    Conflict,
+    /// The key was used for other content.
+    #[error("the idempotency key was used for other content")]
+    IdempotencyConflict,
+    /// Too much waits already.
+    #[error("too many messages wait to be committed")]
+    Busy,
+    /// MongoDB did not answer in time. The message may have been committed.
+    #[error("the store is away")]
+    Away,
+    /// A fault of ours, logged where it happened.
+    #[error("internal fault")]
+    Internal,
+}
+
+impl From<&StoreError> for PostError {
+    fn from(error: &StoreError) -> Self {
+        if error.is_away() { PostError::Away } else { PostError::Internal }
+    }
+}
+
+/// A post on its way: its ids are fixed, so that a repeated attempt is recognised.
+#[derive(Debug)]
+struct Member {
+    post: Post,
+    /// `{accountId}/{threadId}`.
+    thread_key: String,
+    /// `{accountId}/{messageId}`.
+    message_key: String,
+    /// The client chose the id, so it may have been used before.
+    client_id: bool,
+    /// An earlier commit of it may have succeeded.
+    in_doubt: bool,
+    deadline: Instant,
+    reply: Option<oneshot::Sender<Result<Posted, PostError>>>,
+}
+
+impl Member {
+    fn answer(&mut self, result: Result<Posted, PostError>) {
+        if let Some(reply) = self.reply.take() {
+            // The caller may have gone away; the commit stands.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Slot {
+    waiting: VecDeque<Member>,
+    running: bool,
+}
+
+/// Commits messages. Clones share slots and cache.
+#[derive(Clone)]
+pub struct Committer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    directory: Directory,
+    pusher: Pusher,
+    threads: quick_cache::sync::Cache<String, Arc<Thread>>,
+    slots: Vec<Mutex<Slot>>,
+    hasher: RandomState,
+    batch_max: usize,
+    queue_max: usize,
+    deadline: Duration,
+    push_grace: Duration,
+}
+
+/// Thread documents kept in the process; a stale one costs a retry.
+const THREADS_CACHED: usize = 10_000;
+
+impl Committer {
+    /// A committer on `store`; ids of committed jobs go to `pusher`, which the dispatcher backs up after
+    /// `push_grace`.
+    pub fn new(
+        store: &Store,
+        directory: &Directory,
+        pusher: &Pusher,
+        config: &CommitConfig,
+        push_grace: Duration,
+    ) -> Self {
+        let inner = Inner {
+            store: store.clone(),
+            directory: directory.clone(),
+            pusher: pusher.clone(),
+            threads: quick_cache::sync::Cache::new(THREADS_CACHED),
+            slots: (0..config.slots).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            batch_max: config.batch_max,
+            queue_max: config.queue_max,
+            deadline: config.deadline,
+            push_grace,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Commits `post`, or tells why not. Dropping the future does not cancel the commit.
+    ///
+    /// # Errors
+    /// [`PostError`].
+    pub async fn post(&self, post: Post) -> Result<Posted, PostError> {
+        let (reply, answer) = oneshot::channel();
+        let started = Instant::now();
+        self.enter(self.member(post, reply))?;
+        let answer = tokio::time::timeout(self.inner.deadline + Duration::from_millis(500), answer).await;
+        metrics::histogram!("ingest_commit_seconds").record(started.elapsed().as_secs_f64());
+        match answer {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(PostError::Internal), // the committing task panicked
+            Err(_) => Err(PostError::Away),
+        }
+    }
+
+    /// Forgets the cached state of a thread that was changed elsewhere. Only saves a retry.
+    pub fn forget(&self, thread_key: &str) {
+        self.inner.threads.remove(thread_key);
+    }
+
+    fn member(&self, mut post: Post, reply: oneshot::Sender<Result<Posted, PostError>>) -> Member {
+        let account = &post.actor.account;
+        let client_id = post.draft.message_id.is_some();
+        let id = post.draft.message_id.get_or_insert_with(MessageId::generate);
+        Member {
+            thread_key: crate::domain::ids::key(account, &post.thread),
+            message_key: crate::domain::ids::key(account, &*id),
+            client_id,
+            in_doubt: false,
+            deadline: Instant::now() + self.inner.deadline,
+            reply: Some(reply),
+            post,
+        }
+    }
+
+    fn enter(&self, member: Member) -> Result<(), PostError> {
+        let place = self.inner.hasher.hash_one(&member.thread_key) as usize % self.inner.slots.len();
+        let mut slot = self.inner.slots[place].lock();
+        if slot.waiting.len() >= self.inner.queue_max {
+            return Err(PostError::Busy);
+        }
+        slot.waiting.push_back(member);
+        if !slot.running {
+            slot.running = true;
+            drop(slot);
+            let inner = Arc::clone(&self.inner);
+            task::spawn("commit", async move { inner.drain(place).await });
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Commits what waits in a slot until nothing does.
+    async fn drain(self: Arc<Self>, place: usize) {
+        // A panic in a batch must not leave the slot marked as running for ever.
+        let guard = Release { inner: &self, place };
+        loop {
+            let batch: Vec<Member> = {
+                let mut slot = self.slots[place].lock();
+                let n = slot.waiting.len().min(self.batch_max);
+                if n == 0 {
+                    slot.running = false;
+                    std::mem::forget(guard);
+                    return;
+                }
+                slot.waiting.drain(..n).collect()
+            };
+            self.settle(batch).await;
+        }
+    }
+}
+
+struct Release<'a> {
+    inner: &'a Arc<Inner>,
+    place: usize,
+}
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.inner.slots[self.place].lock().running = false;
+    }
+}

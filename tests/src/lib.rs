@@ -1,1 +1,4 @@
-//! tests
+//! What the tests, the development tools and the benchmarks share: the provider simulator.
+
+pub mod servers;
+pub mod simulator;

@@ -1,3 +1,18 @@
 //! Bellhop's workers: everything that follows a commit.
+//!
+//! [`run`](run::run) starts, for each queue, an apalis worker on our Redis backend, and one dispatcher per
+//! process. Jobs live in [`jobs`], one file each, and are listed in [`registry`].
 
+pub mod admin;
 pub mod backend;
+pub mod coalesce;
+pub mod context;
+pub mod dispatcher;
+pub mod effect;
+pub mod jobs;
+pub mod outbound;
+pub mod projection;
+pub mod registry;
+pub mod run;
+pub mod statuses;
+pub mod trail;

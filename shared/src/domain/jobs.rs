@@ -66,8 +66,12 @@ pub enum JobEvent {
     GiveUp,
     /// The worker vanished before it began to send.
     LeaseExpired,
-    /// A proof of delivery arrived.
+    /// A proof of delivery arrived. A running job ends by its own worker, which looks at the message.
     Prove,
+    /// The provider refused it after having accepted it.
+    Refuse,
+    /// The provider refused it after having accepted it, until the customer writes again.
+    RefuseForNow,
     /// An operator or the customer's next message lets it go on.
     Release,
     /// An operator stops it.
@@ -115,7 +119,9 @@ impl JobState {
             (S::Running, E::Park) | (S::Queued, E::Park) => Some(S::Parked),
             (S::Running, E::LoseTrack) => Some(S::Unknown),
             (S::Running, E::GiveUp) | (S::Queued | S::Parked | S::Unknown, E::GiveUp) => Some(S::Dead),
-            (S::Queued | S::Running | S::Parked | S::Unknown | S::Dead, E::Prove) => Some(S::Done),
+            (S::Queued | S::Parked | S::Unknown | S::Dead, E::Prove) => Some(S::Done),
+            (S::Done | S::Unknown, E::Refuse) => Some(S::Dead),
+            (S::Done | S::Unknown, E::RefuseForNow) => Some(S::Parked),
             (S::Parked | S::Unknown | S::Dead | S::Cancelled, E::Release) => Some(S::Queued),
             (S::Queued | S::Parked | S::Unknown | S::Dead, E::Cancel) => Some(S::Cancelled),
             _ => None,
@@ -133,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finished_job_moves_only_by_an_operator_or_a_proof() {
+    fn a_finished_job_moves_only_by_an_operator_or_a_providers_word() {
         use JobEvent as E;
         for event in [E::Claim, E::Succeed, E::Retry, E::Park, E::LoseTrack, E::GiveUp, E::LeaseExpired] {
             for state in [JobState::Done, JobState::Dead, JobState::Cancelled] {

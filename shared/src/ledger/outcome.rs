@@ -3,7 +3,7 @@
 use mongodb::bson::{Document, doc};
 
 use super::{AttemptOutcome, JobRow, Ledger};
-use crate::domain::delivery::Reason;
+use crate::domain::delivery::{News, Reason};
 use crate::domain::jobs::{JobEvent, JobState};
 use crate::domain::time::Time;
 use crate::store::StoreError;
@@ -39,7 +39,8 @@ impl Verdict {
         }
     }
 
-    fn outcome(&self) -> AttemptOutcome {
+    /// How the attempt is shown in the timeline.
+    pub fn outcome(&self) -> AttemptOutcome {
         match self {
             Verdict::Done { .. } => AttemptOutcome::Ok,
             Verdict::Retry { .. } => AttemptOutcome::Retry,
@@ -142,6 +143,46 @@ impl Ledger {
             set.insert("providerId", provider_id);
         }
         let filter = doc! { "_id": id, "state": { "$in": JobState::sources(JobEvent::Prove) } };
+        let update = doc! { "$set": set, "$unset": unset, "$inc": { "epoch": 1 } };
+        Ok(self.raw().update_one(filter, update).await?.matched_count == 1)
+    }
+
+    /// A provider refused the message of `job` after having accepted it: dead, or parked until the customer
+    /// writes. Answers whether the job was still where that applies.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn refuse(
+        &self,
+        job: &JobRow,
+        for_now: bool,
+        class: &str,
+        news: &News,
+        now: Time,
+    ) -> Result<bool, StoreError> {
+        let event = if for_now { JobEvent::RefuseForNow } else { JobEvent::Refuse };
+        let (mut set, mut unset) = (doc! { "errorClass": class }, doc! { "graceUntil": "" });
+        if let Some(reason) = news.reason {
+            set.insert("reason", reason.as_str());
+        }
+        if for_now {
+            set.insert("state", JobState::Parked.as_str());
+            set.insert("open", true);
+            unset.insert("finishedAt", "");
+        } else {
+            set.insert("state", JobState::Dead.as_str());
+            close(&mut set, &mut unset, now);
+        }
+        if let Some(place) = job.attempts.iter().position(|a| a.attempt == news.attempt) {
+            let outcome = if for_now { AttemptOutcome::Parked } else { AttemptOutcome::Dead };
+            set.insert(format!("attempts.{place}.outcome"), outcome.as_str());
+            set.insert(format!("attempts.{place}.errorClass"), class);
+            if let Some(code) = &news.provider_error_code {
+                set.insert(format!("attempts.{place}.providerErrorCode"), code);
+            }
+        }
+        let filter =
+            doc! { "_id": &job.id, "state": { "$in": JobState::sources(event) }, "epoch": job.epoch };
         let update = doc! { "$set": set, "$unset": unset, "$inc": { "epoch": 1 } };
         Ok(self.raw().update_one(filter, update).await?.matched_count == 1)
     }

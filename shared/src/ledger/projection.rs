@@ -77,6 +77,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// Sets a claimed effect aside until a program knows its kind; its lane waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn park_unknown_effect(&self, job: &JobRow) -> Result<(), StoreError> {
+        let update = doc! {
+            "$set": { "state": "parked", "reason": "unknown_kind", "errorClass": "unknown_kind", "starts": 0 },
+            "$unset": { "leaseUntil": "" },
+        };
+        self.raw()
+            .update_one(doc! { "_id": &job.id, "state": "running", "epoch": job.epoch }, update)
+            .await?;
+        Ok(())
+    }
+
     /// Sets a job aside until this program knows its kind: a rolling deploy, not a failure.
     ///
     /// # Errors

@@ -17,15 +17,17 @@ mod error;
 mod events;
 mod idempotency;
 mod indexes;
+mod jobs;
 mod messages;
 mod people;
 mod threads;
 
 use mongodb::bson::RawDocumentBuf;
-use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Collection, Database};
 
 pub use audit::{Audit, AuditFilter, AuditRow, Origin, Outcome, Subject};
+pub(crate) use error::silence;
 pub use error::{StoreError, duplicate_index, is_away, is_transient};
 pub use events::{Event, EventState};
 pub use idempotency::{IdempotencyKey, IdempotencyRow};
@@ -139,6 +141,11 @@ impl Scope {
     fn key(&self, id: impl std::fmt::Display) -> String {
         crate::domain::ids::key(&self.account, id)
     }
+}
+
+/// Reads that decide whether something was acknowledged see only what no election takes back.
+pub(crate) fn settled() -> ReadConcern {
+    ReadConcern::majority()
 }
 
 /// Majority and journal: an acknowledged write survives the death of any one server.

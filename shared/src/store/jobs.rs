@@ -1,0 +1,66 @@
+//! Reads for jobs: many documents at once by key, whatever their accounts. The keys come from the ledger, whose
+//! rows carry the account that committed them.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use mongodb::bson::doc;
+use serde::de::DeserializeOwned;
+
+use super::{Reservation, Scope, Store, StoreError};
+use crate::domain::message::Message;
+use crate::domain::thread::Thread;
+
+impl Store {
+    /// Messages by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn messages_for_jobs(&self, keys: &[String]) -> Result<HashMap<String, Message>, StoreError> {
+        self.by_key("messages", keys, |m: &Message| m.key.clone()).await
+    }
+
+    /// Threads by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn threads_for_jobs(&self, keys: &[String]) -> Result<HashMap<String, Thread>, StoreError> {
+        self.by_key("threads", keys, |t: &Thread| t.key.clone()).await
+    }
+
+    /// Reservations by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn reservations_for_jobs(
+        &self,
+        keys: &[String],
+    ) -> Result<HashMap<String, Reservation>, StoreError> {
+        self.by_key("reservations", keys, |r: &Reservation| r.key.clone()).await
+    }
+
+    async fn by_key<T>(
+        &self,
+        collection: &str,
+        keys: &[String],
+        key: impl Fn(&T) -> String,
+    ) -> Result<HashMap<String, T>, StoreError>
+    where
+        T: DeserializeOwned + Send + Sync + Unpin,
+    {
+        let collection = self.collection::<T>(collection);
+        let found: Vec<T> = collection.find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
+        Ok(found.into_iter().map(|document| (key(&document), document)).collect())
+    }
+}
+
+impl Scope {
+    /// The thread with key `{accountId}/{threadId}`, which must be of this account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn thread_by_key(&self, key: &str) -> Result<Option<Thread>, StoreError> {
+        let filter = doc! { "_id": key, "accountId": self.account.as_str() };
+        Ok(self.store.collection::<Thread>("threads").find_one(filter).await?)
+    }
+}

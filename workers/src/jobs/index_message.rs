@@ -1,0 +1,72 @@
+//! Indexes a message and its thread in Elasticsearch. Reads `messages`, `threads`, `reservations`.
+
+use std::sync::Arc;
+
+use shared::domain::jobs::{INDEX_MESSAGE, JobKind};
+use shared::domain::message::Message;
+use shared::domain::time::Time;
+use shared::ledger::JobRow;
+use shared::search::{IndexError, IndexOp, MessageDoc};
+use shared::store::StoreError;
+
+use super::index_thread::index_thread;
+use super::{JobError, Projection};
+use crate::context::Context;
+
+/// See the module.
+pub struct IndexMessage;
+
+impl Projection for IndexMessage {
+    const KIND: JobKind = INDEX_MESSAGE;
+    const ATTEMPTS_MAX: i32 = 1_000; // Elasticsearch may be away for days
+
+    async fn run(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
+        let (message, thread) = tokio::join!(index(ctx, row), index_thread(ctx, row));
+        message.and(thread)
+    }
+}
+
+async fn index(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
+    let Some(key) = &row.message else { return Err(JobError::give_up("payload", "no message id")) };
+    let Some(message) = ctx.reads.messages.call(key.clone()).await?.map_err(away)? else {
+        tracing::info!(message.key = %key, "message is gone, nothing to index");
+        return Ok(());
+    };
+    submit(ctx, document(&message)).await
+}
+
+/// Writes one document with whatever else waits.
+pub(super) async fn submit(ctx: &Context, op: impl Into<IndexOp>) -> Result<(), JobError> {
+    match ctx.batcher.submit(op).await {
+        Ok(_) => Ok(()),
+        Err(error @ IndexError::Permanent { .. }) => Err(JobError::give_up("rejected", error)),
+        Err(error) => Err(JobError::retry("search_unavailable", error)),
+    }
+}
+
+/// MongoDB did not answer.
+pub(super) fn away(error: Arc<StoreError>) -> JobError {
+    JobError::retry("store", error)
+}
+
+pub(super) fn utc(time: Time) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or_default()
+}
+
+fn document(message: &Message) -> MessageDoc {
+    MessageDoc {
+        account_id: message.account_id.to_string(),
+        thread_id: message.thread_id.to_string(),
+        message_id: message.message_id.to_string(),
+        seq: message.seq.unsigned_abs(),
+        message_type: message.kind.as_str().to_owned(),
+        source: message.source.as_str().to_owned(),
+        content_type: message.content_type.as_str().to_owned(),
+        author_id: message.author_id.to_string(),
+        body: message.body.clone(),
+        created_at: utc(message.created_at),
+        note: !message.is_public(),
+        external_message_id: message.external_message_id.clone(),
+        rev: message.rev.unsigned_abs(),
+    }
+}

@@ -1,0 +1,219 @@
+//! What the outbound jobs have in common: recipient, circuit, the mark before the request, and the translation of
+//! a provider's answer into delivery news and a ledger verdict.
+
+use std::time::{Duration, Instant};
+
+use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
+use shared::domain::time::{Time, plus_millis};
+use shared::ledger::{JobRow, Trouble, Verdict};
+use shared::providers::{Class, Permit, Phone, Refusal, SendOutcome};
+use shared::store::StoreError;
+
+use crate::context::Context;
+use crate::jobs::Sending;
+
+/// How a run of an effect ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The provider answered, or did not.
+    Answered(Box<SendOutcome>),
+    /// Nothing was tried: it waits for an event or a person.
+    Parked(Reason),
+    /// Nothing was tried, and it never will be.
+    Hopeless(Reason),
+    /// Nothing was tried now; costs no attempt.
+    Deferred { until: Time, class: &'static str },
+    /// There is nothing to do.
+    Needless,
+    /// The job was taken away meanwhile.
+    Overtaken,
+}
+
+impl Ending {
+    /// Waits for an event or a person.
+    pub fn park(reason: Reason) -> Self {
+        Self::Parked(reason)
+    }
+}
+
+/// What is written down about an ending.
+#[derive(Debug)]
+pub struct Conclusion {
+    pub verdict: Verdict,
+    pub trouble: Trouble,
+    /// For the message's delivery, if it shows this channel.
+    pub news: News,
+    pub provider_id: Option<String>,
+}
+
+impl Sending<'_> {
+    /// The guest's phone by the thread's reservation, or how the job ends without one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn guest_phone(&self) -> Result<Result<Phone, Ending>, StoreError> {
+        let Some(id) = &self.thread.reservation_id else {
+            return Ok(Err(Ending::Hopeless(Reason::NoRecipient)));
+        };
+        let reservation = self.ctx.store.account(&self.thread.account_id).reservation(id).await?;
+        let Some(phone) = reservation.and_then(|r| r.guest_phone) else {
+            return Ok(Err(Ending::Hopeless(Reason::NoRecipient)));
+        };
+        Ok(phone.parse::<Phone>().map_err(|_| Ending::Hopeless(Reason::InvalidRecipient)))
+    }
+
+    /// Leave to use `credential`, or until when it is left alone.
+    ///
+    /// # Errors
+    /// The ending for an open circuit.
+    pub fn pass_circuit(&self, credential: &str) -> Result<Permit, Ending> {
+        let now = Instant::now();
+        self.ctx.providers.circuits.try_acquire(credential, now).map_err(|retry_at| {
+            let wait = retry_at.0.saturating_duration_since(now).max(Duration::from_millis(100));
+            Ending::Deferred { until: after(wait), class: "circuit_open" }
+        })
+    }
+
+    /// Tells the circuit of `credential` how the call went.
+    pub fn learn(&self, credential: &str, permit: Permit, outcome: &SendOutcome) {
+        self.ctx.providers.circuits.record(credential, permit, outcome.verdict(), Instant::now());
+    }
+
+    /// Marks the attempt as sending, in the ledger and on the message. After it a death of this process leaves
+    /// the outcome unknown. Answers `false` when the job was taken away.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(&self, channel: Channel) -> Result<bool, StoreError> {
+        shared::failpoint::hit("send.before").await;
+        let news = News::new(self.job.attempt, DeliveryState::Sending, Time::now());
+        let scope = self.ctx.store.account(&self.job.account_id);
+        let shown = self.shows(channel);
+        let show = async {
+            if shown { scope.deliver(&self.message.key, &news, None).await.map(drop) } else { Ok(()) }
+        };
+        let (begun, shown) = tokio::join!(self.ctx.ledger.begin_send(self.job), show);
+        shown?;
+        begun
+    }
+
+    /// Whether the message's `delivery` speaks of `channel`: that of a phone message does not speak of its forward.
+    pub fn shows(&self, channel: Channel) -> bool {
+        self.message.delivery.as_ref().is_some_and(|d| d.channel == channel)
+    }
+
+    /// The text, with the attachments' links below it where the channel's media come with a later version.
+    pub fn text_with_links(&self) -> String {
+        let mut text = self.message.body.clone();
+        for attachment in &self.message.attachments {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&attachment.url);
+        }
+        text
+    }
+}
+
+/// What an ending means for the ledger and the message.
+pub fn conclude(ctx: &Context, job: &JobRow, ending: Ending, attempts_max: u32) -> Option<Conclusion> {
+    let now = Time::now();
+    let quiet = |verdict, state, reason| Conclusion {
+        verdict,
+        trouble: Trouble::default(),
+        news: News::new(job.attempt, state, now).because(reason, None),
+        provider_id: None,
+    };
+    Some(match ending {
+        Ending::Overtaken => return None,
+        Ending::Needless => quiet(Verdict::Done { provider_id: None }, DeliveryState::Queued, None),
+        Ending::Parked(reason) => quiet(Verdict::Park { reason }, DeliveryState::Parked, Some(reason)),
+        Ending::Hopeless(reason) => quiet(Verdict::Dead { reason }, DeliveryState::Failed, Some(reason)),
+        Ending::Deferred { until, class } => Conclusion {
+            trouble: Trouble { class: Some(class.to_owned()), ..Trouble::default() },
+            ..quiet(Verdict::Retry { due_at: until, counts: false }, DeliveryState::Queued, None)
+        },
+        Ending::Answered(outcome) => answered(ctx, job, *outcome, attempts_max, now),
+    })
+}
+
+fn answered(ctx: &Context, job: &JobRow, outcome: SendOutcome, attempts_max: u32, now: Time) -> Conclusion {
+    match outcome {
+        SendOutcome::Accepted { provider_id, .. } => Conclusion {
+            verdict: Verdict::Done { provider_id: Some(provider_id.clone()) },
+            trouble: Trouble::default(),
+            news: News::new(job.attempt, DeliveryState::Sent, now),
+            provider_id: Some(provider_id),
+        },
+        SendOutcome::Unknown { cause, code, alarm, .. } => {
+            raise_alarm(alarm, code.as_deref(), job);
+            metrics::counter!("delivery_unknown_total", "queue" => job.queue.as_str()).increment(1);
+            let grace = ctx.config.delivery.unknown_grace;
+            Conclusion {
+                verdict: Verdict::Unknown { grace_until: after(grace) },
+                trouble: Trouble {
+                    class: Some(Class::Unknown.as_str().to_owned()),
+                    provider_code: code.clone(),
+                    text: Some(cause.as_str().to_owned()),
+                },
+                news: News::new(job.attempt, DeliveryState::Unknown, now)
+                    .because(Some(Reason::OutcomeUnknown), code),
+                provider_id: None,
+            }
+        }
+        SendOutcome::Refused(refusal) => refused(ctx, job, refusal, attempts_max, now),
+    }
+}
+
+fn refused(ctx: &Context, job: &JobRow, refusal: Refusal, attempts_max: u32, now: Time) -> Conclusion {
+    raise_alarm(refusal.alarm, refusal.code.as_deref(), job);
+    let counted = job.attempt_count.unsigned_abs() + u32::from(refusal.class != Class::WaitUntil);
+    let age =
+        Duration::from_millis((now.timestamp_millis() - job.created_at.timestamp_millis()).max(0) as u64);
+    let mut class = refusal.rule.class_after(counted, age);
+    if class == Class::Retry && counted >= attempts_max {
+        class = Class::Permanent;
+    }
+    let trouble = Trouble {
+        class: Some(class.as_str().to_owned()),
+        provider_code: refusal.code.clone(),
+        text: Some(refusal.detail.clone()),
+    };
+    let wait = refusal.rule.delay(
+        counted.max(1),
+        refusal.retry_after,
+        chrono::Utc::now(),
+        ctx.config.retry.base,
+        &mut rand::rng(),
+    );
+    let reason = refusal.reason;
+    let (verdict, state) = match class {
+        Class::Retry => (Verdict::Retry { due_at: after(wait), counts: true }, DeliveryState::Queued),
+        Class::WaitUntil => (Verdict::Retry { due_at: after(wait), counts: false }, DeliveryState::Queued),
+        Class::NeedsTemplate => (Verdict::Park { reason: Reason::NeedsTemplate }, DeliveryState::Parked),
+        Class::NeedsOperator => (Verdict::Park { reason }, DeliveryState::Parked),
+        Class::Permanent => (Verdict::Dead { reason }, DeliveryState::Failed),
+        Class::Unknown => (
+            Verdict::Unknown { grace_until: after(ctx.config.delivery.unknown_grace) },
+            DeliveryState::Unknown,
+        ),
+    };
+    let shown_reason = (state != DeliveryState::Queued).then_some(reason);
+    Conclusion {
+        verdict,
+        trouble,
+        news: News::new(job.attempt, state, now).because(shown_reason, refusal.code),
+        provider_id: None,
+    }
+}
+
+fn raise_alarm(alarm: bool, code: Option<&str>, job: &JobRow) {
+    if alarm {
+        metrics::counter!("provider_alarm_total", "queue" => job.queue.as_str()).increment(1);
+        tracing::error!(job.id = %job.id, provider.code = code, "the provider's answer needs a look");
+    }
+}
+
+fn after(wait: Duration) -> Time {
+    plus_millis(Time::now(), i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,141 @@
+//! Statuses that providers report: matched to a job's attempt, applied by rank, proofs carried to the ledger.
+
+use shared::domain::delivery::{DeliveryState, News, Reason};
+use shared::domain::time::Time;
+use shared::ledger::JobRow;
+use shared::providers::twilio::{MessageStatus, StatusCallback, parse_form};
+use shared::providers::whatsapp::webhook::{Batch, Status, StatusEvent};
+use shared::providers::{Class, Provider, Signal};
+use shared::store::{EventState, StoreError};
+
+use crate::context::Context;
+use crate::effect::wake_next;
+use crate::jobs::JobError;
+
+/// One status in our words.
+struct Report<'a> {
+    provider: Provider,
+    provider_id: &'a str,
+    state: DeliveryState,
+    code: Option<&'a str>,
+}
+
+/// Applies every status of a WhatsApp event.
+///
+/// # Errors
+/// [`JobError`] when MongoDB is away; what was applied stays applied.
+pub async fn whatsapp(ctx: &Context, raw: &[u8]) -> Result<EventState, JobError> {
+    let Ok(batch) = Batch::parse(raw) else { return Ok(EventState::Failed) };
+    // Messages of customers are worked through by a later version; until then they are kept and shown.
+    let mut all_known = batch.messages.is_empty() && batch.strange.is_empty();
+    for status in &batch.statuses {
+        let Some(report) = in_our_words(status) else { continue };
+        let opaque = status.opaque.as_deref().and_then(JobRow::parse_attempt_ref);
+        all_known &= apply(ctx, opaque, &report).await.map_err(|e| JobError::retry("store", e))?;
+    }
+    Ok(if all_known { EventState::Processed } else { EventState::Unrouted })
+}
+
+/// Applies a status callback of Twilio; the stored body is `query\nform`.
+///
+/// # Errors
+/// As [`whatsapp`].
+pub async fn twilio(ctx: &Context, raw: &[u8]) -> Result<EventState, JobError> {
+    let cut = raw.iter().position(|b| *b == b'\n').unwrap_or(raw.len());
+    let (query, form) = (&raw[..cut], raw.get(cut + 1..).unwrap_or_default());
+    let Some(callback) = StatusCallback::parse(&parse_form(form), &parse_form(query)) else {
+        return Ok(EventState::Failed);
+    };
+    let state = match callback.status {
+        MessageStatus::Sent => DeliveryState::Sent,
+        MessageStatus::Delivered => DeliveryState::Delivered,
+        MessageStatus::Read => DeliveryState::Read,
+        MessageStatus::Failed | MessageStatus::Undelivered | MessageStatus::Canceled => DeliveryState::Failed,
+        _ => return Ok(EventState::Processed),
+    };
+    let report = Report {
+        provider: Provider::Twilio,
+        provider_id: &callback.message_sid,
+        state,
+        code: callback.error_code.as_deref(),
+    };
+    let attempt = callback.job_id.clone().zip(callback.attempt);
+    let known = apply(ctx, attempt, &report).await.map_err(|e| JobError::retry("store", e))?;
+    Ok(if known { EventState::Processed } else { EventState::Unrouted })
+}
+
+fn in_our_words(status: &StatusEvent) -> Option<Report<'_>> {
+    let state = match status.status {
+        Status::Sent => DeliveryState::Sent,
+        Status::Delivered => DeliveryState::Delivered,
+        Status::Read => DeliveryState::Read,
+        Status::Failed => DeliveryState::Failed,
+        Status::Other(_) => return None,
+    };
+    let code = status.errors.first().and_then(|error| error.code.as_deref());
+    Some(Report { provider: Provider::Whatsapp, provider_id: &status.wamid, state, code })
+}
+
+/// Applies a status to the message it is about; answers `false` when that is not known.
+async fn apply(
+    ctx: &Context,
+    attempt: Option<(String, u32)>,
+    report: &Report<'_>,
+) -> Result<bool, StoreError> {
+    let (job, number) = match &attempt {
+        Some((id, number)) => (ctx.ledger.job(id).await?, Some(*number)),
+        None => (None, None),
+    };
+    let job = match job {
+        Some(job) => Some(job),
+        None => ctx.ledger.job_by_provider_id(report.provider_id).await?,
+    };
+    let Some(job) = job else {
+        metrics::counter!("webhook_in_total", "result" => "unmatched").increment(1);
+        return Ok(false);
+    };
+    let number = number.unwrap_or(job.attempt);
+    let Some(message_key) = &job.message else { return Ok(true) };
+    let (news, class) = news(ctx, report, number);
+    let scope = ctx.store.account(&job.account_id);
+    let applied = scope.deliver(message_key, &news, Some(report.provider_id)).await?;
+    let result = if applied.is_some() { "applied" } else { "late" };
+    metrics::counter!("webhook_in_total", "result" => result).increment(1);
+    carry_to_ledger(ctx, &job, report, &news, class, applied.is_some()).await?;
+    Ok(true)
+}
+
+fn news(ctx: &Context, report: &Report<'_>, attempt: u32) -> (News, Option<Class>) {
+    let now = Time::now();
+    if report.state != DeliveryState::Failed {
+        return (News::new(attempt, report.state, now), None);
+    }
+    let signal = Signal { code: report.code, in_status: true, ..Signal::default() };
+    let decision = ctx.providers.classes.decide(report.provider, &signal);
+    let class = decision.rule.class;
+    let (state, reason) = match class {
+        Class::NeedsTemplate => (DeliveryState::Parked, Reason::NeedsTemplate),
+        _ => (DeliveryState::Failed, decision.rule.reason),
+    };
+    (News::new(attempt, state, now).because(Some(reason), report.code.map(str::to_owned)), Some(class))
+}
+
+/// A proof ends the job whatever it was; a late refusal shows it among the dead or parked.
+async fn carry_to_ledger(
+    ctx: &Context,
+    job: &JobRow,
+    report: &Report<'_>,
+    news: &News,
+    class: Option<Class>,
+    applied: bool,
+) -> Result<(), StoreError> {
+    let now = Time::now();
+    let changed = match (report.state, class) {
+        (DeliveryState::Failed, Some(class)) if applied => {
+            ctx.ledger.refuse(job, class == Class::NeedsTemplate, class.as_str(), news, now).await?
+        }
+        (DeliveryState::Failed, _) => false,
+        _ => ctx.ledger.prove(&job.id, Some(report.provider_id), now).await?,
+    };
+    if changed { wake_next(ctx, job).await } else { Ok(()) }
+}

@@ -8,7 +8,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/dev/versions"
 
 # What is installed, shared by all clones of one user.
-CACHE=${BELLHOP_CACHE:-${HOME:-/root}/.cache/bellhop}
+CACHE=${BELLHOP_CACHE:-${HOME:-~}/.cache/bellhop}
 # What runs: pid files, logs and data. One folder for dev/up, another for each test run.
 STATE=${BELLHOP_DEV_STATE:-$ROOT/.bellhop}
 # The programs that cargo built.

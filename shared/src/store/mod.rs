@@ -21,6 +21,8 @@ mod jobs;
 mod messages;
 mod people;
 mod threads;
+mod transaction;
+mod writes;
 
 use mongodb::bson::RawDocumentBuf;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};

@@ -128,30 +128,4 @@ impl Scope {
         let reservations = self.store.collection::<Reservation>("reservations");
         Ok(reservations.find_one(doc! { "_id": self.key(id) }).await?)
     }
-
-    /// Stores a reservation; answers whether it is new.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn put_reservation(&self, reservation: &Reservation) -> Result<bool, StoreError> {
-        let mut set = mongodb::bson::serialize_to_document(reservation)?;
-        set.remove("_id");
-        let created = set.remove("createdAt");
-        let unset: Document =
-            ["guestName", "guestPhone", "guestEmail", "guestUid", "status", "checkIn", "checkOut"]
-                .into_iter()
-                .filter(|field| !set.contains_key(field))
-                .map(|field| (field.to_owned(), mongodb::bson::Bson::String(String::new())))
-                .collect();
-        let mut update = doc! { "$set": set, "$setOnInsert": { "createdAt": created } };
-        if !unset.is_empty() {
-            update.insert("$unset", unset);
-        }
-        let reservations = self.store.collection::<Document>("reservations");
-        let result = reservations
-            .update_one(doc! { "_id": self.key(&reservation.reservation_id) }, update)
-            .upsert(true)
-            .await?;
-        Ok(result.upserted_id.is_some())
-    }
 }

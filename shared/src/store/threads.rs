@@ -5,10 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
-use super::{Scope, Store, StoreError, duplicate_index};
+use super::{Scope, Store, StoreError};
 use crate::domain::access;
 use crate::domain::actor::{Actor, Role};
-use crate::domain::ids::{ReservationId, ThreadId};
+use crate::domain::ids::{ReservationId, ThreadId, Uid};
 use crate::domain::message::Source;
 use crate::domain::thread::{Thread, ThreadKind, ThreadStatus};
 use crate::domain::time::Time;
@@ -81,6 +81,26 @@ pub enum Created {
 }
 
 impl Scope {
+    /// How many messages of `thread` above `mark` were written by others than `reader`; for guests, of those they
+    /// may see.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unread(
+        &self,
+        thread: &Thread,
+        reader: &Uid,
+        mark: i64,
+        public: bool,
+    ) -> Result<u64, StoreError> {
+        let mut filter =
+            doc! { "thread": &thread.key, "seq": { "$gt": mark }, "authorId": { "$ne": reader.as_str() } };
+        if public {
+            filter.insert("publicSeq", doc! { "$exists": true });
+        }
+        Ok(self.store.collection::<Document>("messages").count_documents(filter).await?)
+    }
+
     /// Thread `id` of this account.
     ///
     /// # Errors
@@ -162,52 +182,6 @@ impl Scope {
             query.insert("$and", all);
         }
         query
-    }
-
-    /// Stores a new thread, or tells what stands under its id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn create_thread(&self, thread: &Thread) -> Result<Created, StoreError> {
-        match self.store.collection::<Thread>("threads").insert_one(thread).await {
-            Ok(_) => Ok(Created::New(thread.clone())),
-            Err(error) if duplicate_index(&error).is_some() => match self.thread(&thread.thread_id).await? {
-                Some(stored) if stored.content_hash == thread.content_hash => Ok(Created::Replayed(stored)),
-                _ => Ok(Created::Conflict),
-            },
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Replaces the fields that a person can change, where the thread is still at the version before `next`.
-    /// Answers whether it was.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn update_thread(&self, next: &Thread) -> Result<bool, StoreError> {
-        let mut set = doc! {
-            "title": &next.title,
-            "important": next.important,
-            "status": next.status.as_str(),
-            "assignedAgentIds": mongodb::bson::serialize_to_bson(&next.assigned_agent_ids)?,
-            "awaitingFirstReply": next.awaiting_first_reply,
-            "staffViewers": &next.staff_viewers,
-            "guestViewers": &next.guest_viewers,
-            "attention": mongodb::bson::serialize_to_bson(&next.attention)?,
-            "needsAttention": mongodb::bson::serialize_to_bson(&next.needs_attention)?,
-            "needsAttentionMap": &next.needs_attention_map,
-            "readMarks": mongodb::bson::serialize_to_bson(&next.read_marks)?,
-            "version": next.version,
-        };
-        let mut update = Document::new();
-        match &next.reservation_id {
-            Some(id) => drop(set.insert("reservationId", id.as_str())),
-            None => drop(update.insert("$unset", doc! { "reservationId": "" })),
-        }
-        update.insert("$set", set);
-        let guard = doc! { "_id": &next.key, "version": next.version - 1 };
-        let result = self.store.collection::<Document>("threads").update_one(guard, update).await?;
-        Ok(result.matched_count == 1)
     }
 }
 

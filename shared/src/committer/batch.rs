@@ -26,13 +26,13 @@ impl Inner {
         members: Vec<Member>,
         all_ids: bool,
     ) -> Result<Vec<Member>, (Vec<Member>, StoreError)> {
-        let found = match self.find_repeats(&members, all_ids).await {
+        let found = match self.patiently(self.find_repeats(&members, all_ids)).await {
             Ok(found) => found,
             Err(error) => return Err((members, error)),
         };
         let mut new = Vec::with_capacity(members.len());
         for mut member in members {
-            match self.judge(&member, &found).await {
+            match self.patiently(self.judge(&member, &found)).await {
                 Ok(Some(answer)) => member.answer(answer),
                 Ok(None) => new.push(member),
                 Err(error) => member.answer(Err(PostError::from(&error))),
@@ -70,21 +70,22 @@ impl Inner {
         member: &Member,
         found: &Found,
     ) -> Result<Option<Result<Posted, PostError>>, StoreError> {
+        let same = found.messages.get(&member.message_key);
+        if let Some(message) = same.filter(|message| member.in_doubt && member.is_repeated_by(message)) {
+            return Ok(Some(Ok(Posted::New(message.clone()))));
+        }
         if let Some(key) = &member.post.idempotency
             && let Some(row) = found.keys.get(&key.scope)
         {
             return self.judge_key(member, &key.content_hash, row).await.map(Some);
         }
-        if let Some(message) = found.messages.get(&member.message_key) {
+        if let Some(message) = same {
             return self.judge_same(member, message).await.map(Some);
         }
         if let Some(id) = &member.post.draft.external_message_id {
             let source = member.post.draft.source.clone().unwrap_or_default();
             if let Some(message) = found.external.get(&(source.into(), id.clone())) {
-                if message.thread == member.thread_key {
-                    return Ok(Some(Ok(Posted::Replayed { message: message.clone(), status: 200 })));
-                }
-                return self.conflict(member).await.map(|conflict| Some(Err(conflict)));
+                return self.judge_external(member, message).await.map(Some);
             }
         }
         Ok(None)
@@ -114,27 +115,47 @@ impl Inner {
         member: &Member,
         message: &Message,
     ) -> Result<Result<Posted, PostError>, StoreError> {
-        let author = member.post.draft.author_id.as_ref().unwrap_or(&member.post.actor.uid);
-        let hash = member.post.draft.content_hash(&member.thread_key, author);
-        if message.author_id == *author && message.content_hash == hash {
-            let ours = member.in_doubt || !member.client_id;
-            let message = message.clone();
-            return Ok(Ok(if ours {
-                Posted::New(message)
-            } else {
-                Posted::Replayed { message, status: 200 }
-            }));
+        if !member.is_repeated_by(message) {
+            return Ok(Err(self.refusal(member).await?.unwrap_or(PostError::Conflict)));
         }
-        self.conflict(member).await.map(Err)
+        let ours = member.in_doubt || !member.client_id;
+        let message = message.clone();
+        Ok(Ok(if ours { Posted::New(message) } else { Posted::Replayed { message, status: 200 } }))
     }
 
-    async fn conflict(&self, member: &Member) -> Result<PostError, StoreError> {
-        let threads = self.threads(std::slice::from_ref(member), false).await?;
-        let Some(thread) = threads.get(&member.thread_key) else { return Ok(PostError::ThreadNotFound) };
-        let draft = member.post.draft.clone();
-        Ok(match post(thread, &Roles::default(), draft, &member.post.actor, Time::now()) {
-            Ok(_) => PostError::Conflict,
-            Err(rejection) => rejection.into(),
+    /// The external id is taken: the message is shown again to those who might have posted it here.
+    async fn judge_external(
+        &self,
+        member: &Member,
+        message: &Message,
+    ) -> Result<Result<Posted, PostError>, StoreError> {
+        if let Some(refusal) = self.refusal(member).await? {
+            return Ok(Err(refusal));
+        }
+        Ok(if message.thread == member.thread_key {
+            Ok(Posted::Replayed { message: message.clone(), status: 200 })
+        } else {
+            Err(PostError::Conflict)
         })
+    }
+
+    /// Why the post would be refused if its ids were free.
+    async fn refusal(&self, member: &Member) -> Result<Option<PostError>, StoreError> {
+        let threads = self.threads(std::slice::from_ref(member), false).await?;
+        let Some(thread) = threads.get(&member.thread_key) else {
+            return Ok(Some(PostError::ThreadNotFound));
+        };
+        let draft = member.post.draft.clone();
+        let decision = post(thread, &Roles::default(), draft, &member.post.actor, Time::now());
+        Ok(decision.err().map(PostError::from))
+    }
+}
+
+impl Member {
+    /// Whether `message`, which has the member's id, is what the member posts.
+    fn is_repeated_by(&self, message: &Message) -> bool {
+        let author = self.author();
+        let hash = self.post.draft.content_hash(&self.thread_key, author);
+        message.author_id == *author && message.content_hash == hash
     }
 }

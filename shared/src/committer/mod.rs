@@ -3,6 +3,7 @@
 //! Threads hash onto slots. What waits in a slot while its last commit is in flight is taken together in the
 //! next one: no timer, so a lone message commits at once and a hot thread commits dozens at a time. A batch that
 //! fails because of one member is settled member by member. A caller that goes away never cancels a commit.
+//! No call to MongoDB may take longer than a third of the deadline: a connection that silently died costs a try.
 //!
 //! Failpoints: `commit.before_txn`, `commit.inside_txn`, `commit.after_commit`, `commit.before_push`.
 
@@ -14,6 +15,7 @@ mod settle;
 mod txn;
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +28,7 @@ pub use pusher::Pusher;
 
 use crate::config::Commit as CommitConfig;
 use crate::domain::actor::Actor;
-use crate::domain::ids::{MessageId, ThreadId};
+use crate::domain::ids::{MessageId, ThreadId, Uid};
 use crate::domain::message::{Draft, Message};
 use crate::domain::rejection::Rejection;
 use crate::domain::thread::Thread;
@@ -110,6 +112,11 @@ struct Member {
 }
 
 impl Member {
+    /// Whose message it will be.
+    fn author(&self) -> &Uid {
+        self.post.draft.author_id.as_ref().unwrap_or(&self.post.actor.uid)
+    }
+
     fn answer(&mut self, result: Result<Posted, PostError>) {
         if let Some(reply) = self.reply.take() {
             // The caller may have gone away; the commit stands.
@@ -141,10 +148,14 @@ struct Inner {
     queue_max: usize,
     deadline: Duration,
     push_grace: Duration,
+    /// The longest that one step of a try may take.
+    patience: Duration,
 }
 
 /// Thread documents kept in the process; a stale one costs a retry.
 const THREADS_CACHED: usize = 10_000;
+/// How many silent connections a commit may meet before its deadline.
+const TRIES: u32 = 3;
 
 impl Committer {
     /// A committer on `store`; ids of committed jobs go to `pusher`, which the dispatcher backs up after
@@ -166,6 +177,7 @@ impl Committer {
             batch_max: config.batch_max,
             queue_max: config.queue_max,
             deadline: config.deadline,
+            patience: config.deadline / TRIES,
             push_grace,
         };
         Self { inner: Arc::new(inner) }
@@ -219,16 +231,24 @@ impl Committer {
             slot.running = true;
             drop(slot);
             let inner = Arc::clone(&self.inner);
-            task::spawn("commit", async move { inner.drain(place).await });
+            inner.start(place);
         }
         Ok(())
     }
 }
 
 impl Inner {
+    fn start(self: Arc<Self>, place: usize) {
+        task::spawn("commit", async move { self.drain(place).await });
+    }
+
+    /// What `call` answers, or that MongoDB is away when it takes too long.
+    async fn patiently<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        tokio::time::timeout(self.patience, call).await.unwrap_or_else(|_| Err(StoreError::silence()))
+    }
+
     /// Commits what waits in a slot until nothing does.
     async fn drain(self: Arc<Self>, place: usize) {
-        // A panic in a batch must not leave the slot marked as running for ever.
         let guard = Release { inner: &self, place };
         loop {
             let batch: Vec<Member> = {
@@ -246,6 +266,7 @@ impl Inner {
     }
 }
 
+/// A panic in a batch loses its members' answers, but not those of the members behind it.
 struct Release<'a> {
     inner: &'a Arc<Inner>,
     place: usize,
@@ -253,6 +274,10 @@ struct Release<'a> {
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.inner.slots[self.place].lock().running = false;
+        let mut slot = self.inner.slots[self.place].lock();
+        slot.running = !slot.waiting.is_empty();
+        if slot.running {
+            Arc::clone(self.inner).start(self.place);
+        }
     }
 }

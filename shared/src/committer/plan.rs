@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Inner, Member, PostError, Posted};
 use crate::domain::actor::Roles;
-use crate::domain::ids::Uid;
+use crate::domain::ids::{AccountId, Uid};
 use crate::domain::post::{Commit, post};
-use crate::domain::thread::Thread;
+use crate::domain::thread::{Thread, add_distinct};
 use crate::domain::time::Time;
 use crate::ledger::JobRow;
 use crate::store::{IdempotencyRow, StoreError, Subject};
@@ -61,7 +61,7 @@ impl Inner {
         if keys.is_empty() {
             return Ok(());
         }
-        for thread in self.store.threads_by_key(&keys).await? {
+        for thread in self.patiently(self.store.threads_by_key(&keys)).await? {
             let thread = Arc::new(thread);
             self.threads.insert(thread.key.clone(), Arc::clone(&thread));
             threads.known.insert(thread.key.clone(), thread);
@@ -186,21 +186,24 @@ impl Inner {
         }
     }
 
-    /// The roles that matter on each thread.
+    /// The roles that matter on each thread: of its participants and of those who become it in this batch.
     async fn roles(
         &self,
         members: &[Member],
         threads: &Threads,
     ) -> Result<HashMap<String, Roles>, StoreError> {
-        let mut roles = HashMap::new();
+        let mut people: HashMap<&str, (&AccountId, Vec<Uid>)> = HashMap::new();
         for member in members {
-            if roles.contains_key(&member.thread_key) {
-                continue;
-            }
-            let people: Vec<Uid> =
-                threads.get(&member.thread_key).map_or_else(Vec::new, |t| t.participant_ids.clone());
-            let known = self.directory.roles(&member.post.actor.account, &people).await?;
-            roles.insert(member.thread_key.clone(), known);
+            let (_, people) = people.entry(&member.thread_key).or_insert_with(|| {
+                let thread = threads.get(&member.thread_key);
+                (&member.post.actor.account, thread.map_or_else(Vec::new, |t| t.participant_ids.clone()))
+            });
+            add_distinct(people, member.author());
+        }
+        let mut roles = HashMap::with_capacity(people.len());
+        for (thread_key, (account, people)) in people {
+            let known = self.patiently(self.directory.roles(account, &people)).await?;
+            roles.insert(thread_key.to_owned(), known);
         }
         Ok(roles)
     }

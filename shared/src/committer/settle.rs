@@ -8,6 +8,7 @@ use rand::Rng;
 use super::plan::Plan;
 use super::txn::Ended;
 use super::{Inner, Member, PostError, Posted};
+use crate::domain::message::Message;
 use crate::failpoint;
 use crate::store::StoreError;
 
@@ -23,6 +24,8 @@ enum Next {
     ByThread(Vec<Member>),
     /// One by one, looking at every id.
     OneByOne(Vec<Member>),
+    /// The same members together, looking at every id: some may be there already.
+    InDoubt(Vec<Member>),
     Over,
 }
 
@@ -53,6 +56,7 @@ impl Inner {
                     // The last pile is taken first: keep the members in their order.
                     piles.extend(members.into_iter().rev().map(|member| (vec![member], tries + 1, true)));
                 }
+                Next::InDoubt(members) => piles.push((members, tries + 1, true)),
                 Next::Over => {}
             }
         }
@@ -108,6 +112,8 @@ impl Inner {
                     return Next::Over;
                 }
             }
+            // One member's fault must not be the others'.
+            Ended::Failed(_) if plan.members.len() > 1 => return self.again(plan, Next::OneByOne),
             Ended::Failed(error) => {
                 tracing::error!(%error, "commit refused");
                 for (mut member, _) in plan.members {
@@ -127,7 +133,7 @@ impl Inner {
         for (member, _) in &mut plan.members {
             member.in_doubt = true;
         }
-        self.again(plan, Next::OneByOne)
+        self.again(plan, Next::InDoubt)
     }
 
     fn again(&self, plan: Plan, how: fn(Vec<Member>) -> Next) -> Next {
@@ -137,15 +143,18 @@ impl Inner {
         how(plan.members.into_iter().map(|(member, _)| member).collect())
     }
 
-    /// Whether the messages of `plan` are there. They are all there or none is, so that one is enough.
+    /// Whether every message of `plan` is there as planned. One would not be enough: its client may have come
+    /// again through another process and found the same place in the thread.
     async fn was_committed(&self, plan: &Plan) -> bool {
-        let Some((member, commit)) = plan.members.first() else { return false };
-        match self.store.messages_by_key(&[&member.message_key]).await {
-            Ok(found) => found.first().is_some_and(|m| {
-                m.content_hash == commit.message.content_hash && m.seq == commit.message.seq
-            }),
-            Err(_) => false, // tried again until the deadline; the ids make that harmless
-        }
+        let keys: Vec<&str> = plan.members.iter().map(|(member, _)| member.message_key.as_str()).collect();
+        let Ok(found) = self.patiently(self.store.messages_by_key(&keys)).await else {
+            return false; // tried again until the deadline; the ids make that harmless
+        };
+        let is_there = |planned: &Message| {
+            let same = |m: &Message| m.content_hash == planned.content_hash && m.seq == planned.seq;
+            found.iter().any(|m| m.key == planned.key && same(m))
+        };
+        plan.members.iter().all(|(_, commit)| is_there(&commit.message))
     }
 
     /// After the commit: cache, answers, wake-ups.
@@ -184,7 +193,7 @@ fn by_thread(members: Vec<Member>) -> Vec<Vec<Member>> {
     piles
 }
 
-fn pause(tries: u32) -> Duration {
+pub(super) fn pause(tries: u32) -> Duration {
     let most = PAUSE.saturating_mul(1 << tries.min(10)).min(PAUSE_MAX);
     most.mul_f64(rand::rng().random_range(0.0..1.0))
 }

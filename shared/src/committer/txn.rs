@@ -1,16 +1,21 @@
 //! One transaction: threads by guarded update, then messages, jobs and idempotency rows.
 
+use std::time::{Duration, Instant};
+
 use mongodb::bson::RawDocumentBuf;
 use mongodb::bson::{Bson, Document, doc, serialize_to_bson, serialize_to_raw_document_buf};
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
 use mongodb::{ClientSession, Collection};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::Inner;
 use super::plan::{Plan, Planned};
+use super::settle::pause;
 use crate::domain::thread::Thread;
 use crate::failpoint;
-use crate::store::{StoreError, duplicate_index, durable, is_transient};
+use crate::store::{StoreError, duplicate_index, durable, is_away, is_transient, silence};
+use crate::task;
 
 /// How a transaction ended.
 #[derive(Debug)]
@@ -27,8 +32,10 @@ pub(super) enum Ended {
     Failed(StoreError),
 }
 
-/// Times that a commit of unknown result is asked for again before the ids are read back.
-const COMMIT_TRIES: u32 = 3;
+/// How long a transaction that could not be ended is looked after; the server's own limit is 60 s by default.
+const LOOKED_AFTER: Duration = Duration::from_secs(60);
+/// How often the server is asked meanwhile.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Inner {
     /// Writes `plan` or nothing of it.
@@ -38,19 +45,25 @@ impl Inner {
             Ok(session) => session,
             Err(error) => return judged(error),
         };
-        match self.write(&mut session, plan).await {
+        let written = timeout(self.patience, self.write(&mut session, plan)).await;
+        match written.unwrap_or_else(|_| Err(silence())) {
             Ok(true) => {}
             Ok(false) => {
-                abort(&mut session).await;
+                self.abort(session).await;
                 return Ended::Moved;
             }
+            Err(error) if is_away(&error) => {
+                self.end_later(session, false);
+                return judged(error);
+            }
             Err(error) => {
-                abort(&mut session).await;
+                self.abort(session).await;
                 return judged(error);
             }
         }
         failpoint::hit("commit.inside_txn").await;
-        self.commit(&mut session).await
+        let until = plan.members.iter().map(|(member, _)| member.deadline).max();
+        self.commit(session, until.unwrap_or_else(Instant::now)).await
     }
 
     /// Answers `false` when a thread has moved.
@@ -83,37 +96,67 @@ impl Inner {
         Ok(true)
     }
 
-    async fn commit(&self, session: &mut ClientSession) -> Ended {
+    /// Asks for the commit until its result is known or `until` has passed. Even a refusal leaves doubt: it may
+    /// answer a repeated request (the driver's own, too) by a server that has forgotten the first.
+    async fn commit(&self, mut session: ClientSession, until: Instant) -> Ended {
         let mut tries = 0;
         loop {
-            tries += 1;
-            match session.commit_transaction().await {
+            let answer = timeout(self.patience, session.commit_transaction()).await;
+            let error = match answer.unwrap_or_else(|_| Err(silence())) {
                 Ok(()) => return Ended::Committed,
-                Err(error)
-                    if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) && tries < COMMIT_TRIES => {}
-                Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
-                    return Ended::InDoubt(error);
-                }
-                Err(error) => return judged(error),
+                Err(error) => error,
+            };
+            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) && !is_away(&error) {
+                return Ended::InDoubt(error);
             }
+            tries += 1;
+            let rest = pause(tries);
+            if Instant::now() + rest >= until {
+                self.end_later(session, true);
+                return Ended::InDoubt(error);
+            }
+            tokio::time::sleep(rest).await;
         }
+    }
+
+    async fn abort(&self, mut session: ClientSession) {
+        if timeout(self.patience, session.abort_transaction()).await.is_err() {
+            tracing::debug!("abort was not answered; the server ends the transaction by itself");
+        }
+    }
+
+    /// Ends a transaction when the server answers again: while it is open, nobody else can write its threads.
+    /// One whose commit was asked for can only be committed.
+    fn end_later(&self, mut session: ClientSession, commit: bool) {
+        let (db, patience) = (self.store.db().clone(), self.patience);
+        task::spawn("end transaction", async move {
+            let until = Instant::now() + LOOKED_AFTER;
+            while Instant::now() < until {
+                if let Ok(Ok(_)) = timeout(patience, db.run_command(doc! { "ping": 1 })).await {
+                    let end = async {
+                        if commit {
+                            session.commit_transaction().await
+                        } else {
+                            session.abort_transaction().await
+                        }
+                    };
+                    // Either way nothing more can be done: the callers have their answers.
+                    let _ = timeout(patience, end).await;
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
     }
 }
 
 fn judged(error: mongodb::error::Error) -> Ended {
     if duplicate_index(&error).is_some() {
         Ended::Duplicate
-    } else if is_transient(&error) || crate::store::is_away(&error) {
+    } else if is_transient(&error) || is_away(&error) {
         Ended::Transient(error)
     } else {
         Ended::Failed(error.into())
-    }
-}
-
-async fn abort(session: &mut ClientSession) {
-    // Best effort: the server ends an abandoned transaction by itself.
-    if let Err(error) = session.abort_transaction().await {
-        tracing::debug!(%error, "abort failed");
     }
 }
 

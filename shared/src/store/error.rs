@@ -26,10 +26,21 @@ impl From<mongodb::bson::error::Error> for StoreError {
 }
 
 impl StoreError {
+    /// The error of a call that was given up because no answer came.
+    pub(crate) fn silence() -> Self {
+        Self::Away(silence())
+    }
+
     /// Whether a later try may succeed.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Away(_))
     }
+}
+
+/// What stands for an answer that did not come in time. The driver itself waits for ever on a connection whose
+/// other end has silently gone.
+pub(crate) fn silence() -> Error {
+    Error::from(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"))
 }
 
 /// Whether the server could not be reached or is changing its role.

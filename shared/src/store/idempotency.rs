@@ -35,11 +35,8 @@ impl Scope {
     /// # Errors
     /// [`StoreError`].
     pub async fn idempotency(&self, key: &IdempotencyKey) -> Result<Option<IdempotencyRow>, StoreError> {
-        Ok(self
-            .store
-            .collection::<IdempotencyRow>("idempotency")
-            .find_one(doc! { "_id": &key.scope })
-            .await?)
+        let rows = self.store.collection::<IdempotencyRow>("idempotency");
+        Ok(rows.find_one(doc! { "_id": &key.scope }).read_concern(super::settled()).await?)
     }
 
     /// Notes an answer outside a message's transaction; the first one stays.

@@ -64,7 +64,8 @@ impl Scope {
     ) -> Result<Option<Message>, StoreError> {
         let filter =
             doc! { "accountId": self.account.as_str(), "source": source.as_str(), "externalMessageId": id };
-        Ok(self.store.collection::<Message>("messages").find_one(filter).await?)
+        let messages = self.store.collection::<Message>("messages");
+        Ok(messages.find_one(filter).read_concern(super::settled()).await?)
     }
 
     /// The deliveries of some messages, by message key.
@@ -172,11 +173,11 @@ impl Scope {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn note_whatsapp_sent(&self, thread: &ThreadId, at: Time) -> Result<(), StoreError> {
+    pub async fn note_whatsapp_sent(&self, thread_key: &str, at: Time) -> Result<(), StoreError> {
         let update = doc! { "$max": { "lastWhatsappMessageSentAt": at } };
         self.store
             .collection::<Document>("threads")
-            .update_one(doc! { "_id": self.key(thread) }, update)
+            .update_one(doc! { "_id": thread_key, "accountId": self.account.as_str() }, update)
             .await?;
         Ok(())
     }
@@ -197,7 +198,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let messages = self.collection::<Message>("messages");
-        Ok(messages.find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?)
+        let find = messages.find(doc! { "_id": { "$in": keys } }).read_concern(super::settled());
+        Ok(find.await?.try_collect().await?)
     }
 }
 

@@ -67,6 +67,20 @@ impl Scope {
         Ok(self.store.collection::<User>("users").find_one(doc! { "_id": self.key(uid) }).await?)
     }
 
+    /// Whether guest `uid` and `other` take part in one thread, as far as the guest may know.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn shares_thread(&self, uid: &Uid, other: &Uid) -> Result<bool, StoreError> {
+        let filter = doc! {
+            "accountId": self.account.as_str(),
+            "guestViewers": format!("u:{uid}"),
+            "publicParticipantIds": other.as_str(),
+        };
+        let threads = self.store.collection::<Document>("threads");
+        Ok(threads.find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+    }
+
     /// Those of `uids` that have a user document.
     ///
     /// # Errors

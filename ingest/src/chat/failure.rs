@@ -1,0 +1,80 @@
+//! Failure rows of the audit trail: written at once, never in the way of the error itself.
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use shared::domain::Time;
+use shared::domain::actor::Actor;
+use shared::store::{AuditRow, Outcome, Subject};
+
+use super::{Chat, Trace};
+use crate::http::ApiError;
+
+/// How long a row may take to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was attempted.
+pub(super) struct Attempted<'a> {
+    pub(super) action: &'static str,
+    pub(super) target_type: &'static str,
+    pub(super) target_id: &'a str,
+    pub(super) metadata: Document,
+}
+
+impl<'a> Attempted<'a> {
+    pub(super) fn new(action: &'static str, target_type: &'static str, target_id: &'a str) -> Self {
+        Self { action, target_type, target_id, metadata: doc! {} }
+    }
+
+    pub(super) fn with(mut self, metadata: Document) -> Self {
+        self.metadata = metadata;
+        self
+    }
+}
+
+impl Chat {
+    /// Writes down a refused attempt, then hands the refusal on.
+    pub(super) async fn audited<T>(
+        &self,
+        result: Result<T, ApiError>,
+        actor: &Actor,
+        trace: &Trace,
+        attempted: Attempted<'_>,
+    ) -> Result<T, ApiError> {
+        if let Err(error) = &result {
+            self.write_failure(error, actor, trace, attempted).await;
+        }
+        result
+    }
+
+    async fn write_failure(&self, error: &ApiError, actor: &Actor, trace: &Trace, attempted: Attempted<'_>) {
+        let row = AuditRow {
+            audit_id: format!("{}:{}:{}", attempted.action, actor.account, trace.request_id),
+            account_id: actor.account.clone(),
+            action: attempted.action.to_owned(),
+            outcome: Outcome::Failure,
+            subject: Subject { actor_id: actor.uid.to_string(), origin: trace.origin.clone() },
+            target_type: attempted.target_type.to_owned(),
+            target_id: attempted.target_id.to_owned(),
+            metadata: attempted.metadata,
+            error: Some(error.code.as_str().to_owned()),
+            request_id: Some(trace.request_id.to_string()),
+            created_at: Time::now(),
+        };
+        let written = tokio::time::timeout(PATIENCE, self.store.audit().append(&[row])).await;
+        let trouble = match written {
+            Ok(Ok(())) => return,
+            Ok(Err(trouble)) => trouble.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        metrics::counter!("audit_failed_total").increment(1);
+        tracing::error!(
+            audit.action = attempted.action,
+            audit.error = error.code.as_str(),
+            actor.id = %actor.uid,
+            account.id = %actor.account,
+            error = %trouble,
+            "a failure row could not be written to the audit trail"
+        );
+    }
+}

@@ -240,7 +240,17 @@ mod tests {
                 judge(400, "Hunter 2", "field [hunter2]"),
             ]
             .join("\n"),
-            @""
+            @r#"
+        Ok(Stale)
+        Err(Retry { status: 429, kind: "es_rejected_execution_exception" })
+        Err(Retry { status: 503, kind: "unavailable_shards_exception" })
+        repair, else Retry { status: 404, kind: "index_not_found_exception" }
+        Err(Permanent { status: 400, kind: "document_parsing_exception", field: Some("createdAt") })
+        repair, else Retry { status: 400, kind: "illegal_argument_exception" }
+        repair, else Permanent { status: 400, kind: "strict_dynamic_mapping_exception", field: None }
+        Err(Retry { status: 403, kind: "cluster_block_exception" })
+        Err(Permanent { status: 400, kind: "unnamed", field: None })
+        "#
         );
     }
 }

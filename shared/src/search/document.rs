@@ -133,14 +133,14 @@ impl ThreadDoc {
 #[derive(Clone)]
 pub enum IndexOp {
     /// Write a message unless a newer revision is there.
-    Message(MessageDoc),
+    Message(Box<MessageDoc>),
     /// Write a thread unless a newer version is there.
     Thread(Box<ThreadDoc>),
 }
 
 impl From<MessageDoc> for IndexOp {
     fn from(doc: MessageDoc) -> Self {
-        Self::Message(doc)
+        Self::Message(Box::new(doc))
     }
 }
 
@@ -228,7 +228,8 @@ impl IndexOp {
         match self {
             Self::Message(doc) => {
                 let (text, ids) = (doc.search_text(), doc.search_ids());
-                let doc = WithWords { doc, text, ids, last_message: None, last_public_message: None };
+                let doc =
+                    WithWords { doc: doc.as_ref(), text, ids, last_message: None, last_public_message: None };
                 serde_json::to_writer(&mut lines, &doc).map_err(|_| unwritable())?;
             }
             Self::Thread(doc) => {

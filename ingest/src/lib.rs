@@ -1,1 +1,17 @@
-//! ingest
+//! Ingest: the HTTP API, webhooks and sockets. Thin: authenticate, validate, decide, commit, answer.
+//!
+//! `http` is everything between a connection and a handler, `auth` says who is calling, `api` holds the
+//! endpoints, `openapi` the document, `app` puts them on their ports.
+
+pub mod api;
+pub mod auth;
+pub mod http;
+pub mod openapi;
+
+mod app;
+mod chat;
+mod events;
+mod services;
+
+pub use app::{App, Running};
+pub use services::Services;

@@ -23,7 +23,7 @@ pub use sections::{
     Auth, Commit, Delivery, Dispatcher, Elasticsearch, Email, Http, Jobs, Keys, Log, LogFormat, Mongodb, Net,
     QUEUES, Redis, Retry, Shutdown, UnknownPolicy, Workers,
 };
-pub use values::{KeyBytes, Network, Rate, Secret};
+pub use values::{KeyBytes, Network, Rate, Secret, parse_duration};
 
 use reader::Reader;
 

@@ -359,13 +359,18 @@ impl Dispatcher {
 /// How the programs stop.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
+    /// How long it still serves while it says that it is not ready.
+    pub drain: Duration,
     /// How long running work may go on.
     pub grace: Duration,
 }
 
 impl Shutdown {
     pub(super) fn read(r: &mut Reader) -> Self {
-        Self { grace: r.duration("shutdown.grace", Duration::ZERO) }
+        Self {
+            drain: r.duration("shutdown.drain", Duration::ZERO),
+            grace: r.duration("shutdown.grace", Duration::ZERO),
+        }
     }
 }
 

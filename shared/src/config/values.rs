@@ -70,6 +70,14 @@ impl fmt::Debug for KeyBytes {
     }
 }
 
+/// Reads a duration such as `250ms`, `15s`, `1h`.
+///
+/// # Errors
+/// A text that says what is wanted.
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "must be a duration such as \"15s\"")
+}
+
 /// So many per time, written `500/s`, `20/m`, `1/6s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

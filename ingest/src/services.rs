@@ -1,0 +1,72 @@
+//! What handlers work with, made once at start and shared: `Data<&Arc<Services>>`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use shared::committer::{Committer, Directory, Pusher};
+use shared::config::Config;
+use shared::ledger::Ledger;
+use shared::queue::Wakeups;
+use shared::store::Store;
+
+use crate::auth::Authenticator;
+use crate::chat::Chat;
+use crate::events::Events;
+use crate::http::Health;
+
+/// The doors that handlers use.
+pub struct Services {
+    /// The configuration of this process.
+    pub config: Arc<Config>,
+    /// MongoDB.
+    pub store: Store,
+    /// What the endpoints of `/chat` do.
+    pub(crate) chat: Chat,
+    /// Takes provider events in.
+    pub(crate) events: Events,
+    /// Verifies tokens.
+    pub auth: Arc<Authenticator>,
+    /// The dependencies, for `/readyz`.
+    pub health: Arc<Health>,
+}
+
+impl Services {
+    /// Prepares every door; no server need be there yet.
+    ///
+    /// # Errors
+    /// When a door cannot be prepared: an unreadable URI or key file.
+    pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
+        let store = Store::connect(&config.mongodb).await.context("prepare mongodb")?;
+        let auth = Authenticator::start(&config.auth).await.context("prepare authentication")?;
+        let redis = &config.redis;
+        let wakeups =
+            Wakeups::new(redis.url.expose(), &redis.prefix, redis.stream_cap).context("prepare redis")?;
+        let health = Arc::new(Self::health(&store, &wakeups));
+        let pusher = Pusher::start(wakeups);
+        let directory = Directory::new(&store);
+        let push_grace = config.dispatcher.push_grace;
+        let chat = Chat {
+            store: store.clone(),
+            ledger: Ledger::new(&store, config.jobs.lease),
+            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace),
+            directory,
+            pusher: pusher.clone(),
+            push_grace,
+        };
+        let config = Arc::new(config);
+        let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
+        Ok(Arc::new(Self { config, store, chat, events, auth, health }))
+    }
+
+    fn health(store: &Store, wakeups: &Wakeups) -> Health {
+        let (store, wakeups) = (store.clone(), wakeups.clone());
+        let health = Health::default().with("mongodb", true, move || {
+            let store = store.clone();
+            async move { Ok(store.check_writable().await?) }
+        });
+        health.with("redis", false, move || {
+            let wakeups = wakeups.clone();
+            async move { Ok(wakeups.ping().await?) }
+        })
+    }
+}

@@ -1,6 +1,8 @@
 //! What handlers work with, made once at start and shared: `Data<&Arc<Services>>`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::committer::{Committer, Directory, Pusher};
@@ -13,6 +15,9 @@ use crate::auth::Authenticator;
 use crate::chat::Chat;
 use crate::events::Events;
 use crate::http::Health;
+
+/// Pause between tries to make the indexes.
+const INDEX_PAUSE: Duration = Duration::from_secs(1);
 
 /// The doors that handlers use.
 pub struct Services {
@@ -41,7 +46,8 @@ impl Services {
         let redis = &config.redis;
         let wakeups =
             Wakeups::new(redis.url.expose(), &redis.prefix, redis.stream_cap).context("prepare redis")?;
-        let health = Arc::new(Self::health(&store, &wakeups));
+        let indexed = Arc::new(AtomicBool::new(false));
+        let health = Arc::new(Self::health(&store, &wakeups, &indexed));
         let pusher = Pusher::start(wakeups);
         let directory = Directory::new(&store);
         let push_grace = config.dispatcher.push_grace;
@@ -53,20 +59,38 @@ impl Services {
             pusher: pusher.clone(),
             push_grace,
         };
+        prepare_indexes(&store, &indexed);
         let config = Arc::new(config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
         Ok(Arc::new(Self { config, store, chat, events, auth, health }))
     }
 
-    fn health(store: &Store, wakeups: &Wakeups) -> Health {
+    fn health(store: &Store, wakeups: &Wakeups, indexed: &Arc<AtomicBool>) -> Health {
+        let indexed = Arc::clone(indexed);
         let (store, wakeups) = (store.clone(), wakeups.clone());
         let health = Health::default().with("mongodb", true, move || {
             let store = store.clone();
             async move { Ok(store.check_writable().await?) }
+        });
+        let health = health.with("indexes", true, move || {
+            let there = indexed.load(Ordering::Acquire);
+            async move { if there { Ok(()) } else { anyhow::bail!("the indexes are not made yet") } }
         });
         health.with("redis", false, move || {
             let wakeups = wakeups.clone();
             async move { Ok(wakeups.ping().await?) }
         })
     }
+}
+
+/// Makes MongoDB's indexes, tried until they are there; not ready before.
+fn prepare_indexes(store: &Store, indexed: &Arc<AtomicBool>) {
+    let (store, indexed) = (store.clone(), Arc::clone(indexed));
+    shared::task::spawn("indexes", async move {
+        while let Err(error) = store.ensure_indexes().await {
+            tracing::warn!(%error, "mongodb is not ready; trying again");
+            tokio::time::sleep(INDEX_PAUSE).await;
+        }
+        indexed.store(true, Ordering::Release);
+    });
 }

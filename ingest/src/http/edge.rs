@@ -128,10 +128,10 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         }
         request.set_data(credentials);
         if route.is_open() {
-            return self.run(request).await;
+            return self.run(request, route).await;
         }
         body::buffer(&mut request, if is_webhook { body::WEBHOOK_MAX } else { body::BODY_MAX }).await?;
-        match tokio::time::timeout(self.gate.timeout, self.run(request)).await {
+        match tokio::time::timeout(self.gate.timeout, self.run(request, route)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ApiError::new(Code::Unavailable, "the request took too long, try again")),
         }
@@ -166,11 +166,11 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         Err(ApiError::new(Code::RateLimited, "too many requests, slow down").retry_after(left.wait))
     }
 
-    async fn run(&self, request: Request) -> Result<Response, ApiError> {
+    async fn run(&self, request: Request, route: &Route) -> Result<Response, ApiError> {
         match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
-            Ok(Err(error)) => Err(translate(error)),
+            Ok(Err(error)) => Err(translate(error, route)),
             Err(_) => Err(ApiError::internal(anyhow::anyhow!("the handler panicked"))),
         }
     }

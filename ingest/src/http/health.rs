@@ -116,7 +116,7 @@ impl Health {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_a_needed_dependency_makes_unready() {
         let up = || async { Ok(()) };
         let away = || async { Err(anyhow::anyhow!("connection refused at canary")) };

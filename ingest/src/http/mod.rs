@@ -55,6 +55,8 @@ mod routes;
 mod schema;
 mod server;
 mod strict_json;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub use client::ClientAddress;

@@ -13,6 +13,8 @@ type Step = Option<String>;
 #[derive(Debug)]
 pub(crate) struct Route {
     steps: Vec<Step>,
+    /// The names of its parameters, from left to right.
+    parameters: Vec<String>,
     /// Everything below the steps belongs to it, with any method.
     open: bool,
     operations: Vec<(Method, Arc<str>)>,
@@ -27,6 +29,12 @@ impl Route {
         }
         let wanted = if method == Method::HEAD { Method::GET } else { method.clone() };
         self.operations.iter().find(|(known, _)| *known == wanted).map(|(_, name)| name)
+    }
+
+    /// The documented name of a path parameter; poem-openapi calls them `param0`, `param1`, …
+    pub(super) fn parameter<'a>(&'a self, internal: &'a str) -> &'a str {
+        let index = internal.strip_prefix("param").and_then(|index| index.parse::<usize>().ok());
+        index.and_then(|index| self.parameters.get(index)).map_or(internal, String::as_str)
     }
 
     /// Whether it is one of several endpoints behind one path, which look after themselves (Socket.IO).
@@ -82,7 +90,9 @@ impl Routes {
         methods.sort_unstable();
         let allow = HeaderValue::from_str(&methods.join(", ")).expect("method names are header values");
         let steps = words(path).map(step).collect();
-        self.0.push(Route { steps, open: false, operations, allow });
+        let names = words(path).filter_map(|word| word.strip_prefix('{')?.strip_suffix('}'));
+        let parameters = names.map(str::to_owned).collect();
+        self.0.push(Route { steps, parameters, open: false, operations, allow });
     }
 
     /// The route of `path`; a path with more literal words wins.

@@ -7,9 +7,10 @@ use poem_openapi::error::{
 };
 
 use super::error::{ApiError, Code, DeskError};
+use super::routes::Route;
 
 /// The error to be answered. Texts of the frameworks are dropped: they repeat what the caller sent.
-pub(super) fn translate(error: poem::Error) -> ApiError {
+pub(super) fn translate(error: poem::Error, route: &Route) -> ApiError {
     if let Some(error) = error.downcast_ref::<ApiError>() {
         return error.clone();
     }
@@ -20,7 +21,7 @@ pub(super) fn translate(error: poem::Error) -> ApiError {
         return ApiError::invalid_parameter(parameter.name, "is missing, malformed or out of range");
     }
     if let Some(parameter) = error.downcast_ref::<ParsePathError>() {
-        return ApiError::invalid_parameter(parameter.name, "is malformed");
+        return ApiError::invalid_parameter(route.parameter(parameter.name), "is malformed");
     }
     if error.is::<ContentTypeError>() {
         return ApiError::new(

@@ -122,7 +122,7 @@ fn report(job: &JobRow, conclusion: &Conclusion, fenced: bool, started: Instant)
 /// The lane goes on: the next of it is pushed at once.
 pub(crate) async fn wake_next(ctx: &Context, job: &JobRow) -> Result<(), StoreError> {
     let Some(lane) = &job.lane else { return Ok(()) };
-    let Some(next) = ctx.ledger.next_in_lane(lane, Time::now()).await? else { return Ok(()) };
+    let Some(next) = ctx.ledger.next_in_lane(lane).await? else { return Ok(()) };
     if ctx.wakeups.push(next.queue, &[&next.id]).await.is_err() {
         // The dispatcher would find it only when its last push is forgotten.
         ctx.ledger.mark_pushed(&[&next.id], std::time::Duration::ZERO).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::domain::time::{Time, plus_millis};
+use shared::domain::time::Time;
 use shared::ledger::JobRow;
 use shared::store::StoreError;
 use tracing::Instrument;
@@ -41,9 +41,6 @@ pub async fn handle(ctx: &Context, registry: &Registry, wakeup: &Wakeup) -> Resu
         found.map_err(LedgerAway::because)?
     };
     let Some(row) = row else { return Ok(()) };
-    if row.due_at > Time::now() {
-        return Ok(()); // postponed since it was pushed
-    }
     let span = tracing::info_span!(
         "job",
         job.id = %row.id,
@@ -89,10 +86,7 @@ async fn fail(ctx: &Context, row: &JobRow, error: JobError, outcome: &str) -> Re
     if outcome == "retry" {
         let wait = pause(ctx.config.retry.base, row.attempt_count);
         tracing::warn!(error.class = class, error = %cause, retry_in_ms = wait.as_millis() as u64, "postponed");
-        return ctx
-            .ledger
-            .postpone(&row.id, plus_millis(Time::now(), wait.as_millis() as i64), class, &cause)
-            .await;
+        return ctx.ledger.postpone(&row.id, wait, class, &cause).await;
     }
     tracing::error!(error.class = class, error = %cause, "given up");
     metrics::counter!("dead_letters", "queue" => row.queue.as_str(), "reason" => class).increment(1);

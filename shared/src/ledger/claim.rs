@@ -60,7 +60,7 @@ impl Ledger {
             "_id": &job.id,
             "state": "queued",
             "epoch": job.epoch,
-            "$expr": { "$lte": ["$dueAt", "$$NOW"] },
+            "$expr": is_due(),
         };
         let update = vec![doc! { "$set": self.claimed_fields(job, worker) }];
         let rows = self.rows();
@@ -105,4 +105,10 @@ impl Ledger {
         } }];
         Ok(self.raw().update_one(filter, update).await?.matched_count == 1)
     }
+}
+
+/// Whether a job is due by the store's clock. Due when it was made is due now, whatever the clock of the process
+/// that made it.
+pub(super) fn is_due() -> Document {
+    doc! { "$or": [{ "$lte": ["$dueAt", "$$NOW"] }, { "$eq": ["$dueAt", "$createdAt"] }] }
 }

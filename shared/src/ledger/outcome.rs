@@ -1,7 +1,9 @@
 //! Writing down how an attempt ended, and letting the lane go on.
 
-use mongodb::bson::{Document, doc};
+use futures::TryStreamExt;
+use mongodb::bson::{Document, deserialize_from_document, doc, serialize_to_bson};
 
+use super::claim::is_due;
 use super::{AttemptOutcome, JobRow, Ledger};
 use crate::domain::delivery::{News, Reason};
 use crate::domain::jobs::{JobEvent, JobState};
@@ -12,6 +14,9 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the job was moved by somebody else")]
 pub struct Fenced;
+
+/// The furthest that a job is put off: a year, in milliseconds.
+const AHEAD_MAX: i64 = 366 * 24 * 3600 * 1000;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,9 @@ pub struct Trouble {
 impl Ledger {
     /// Ends the current attempt of `job`, which the caller has claimed.
     ///
+    /// Times ahead count from `now`, the caller's clock, and are written by the store's: a worker whose clock is
+    /// hours off neither loses nor hastens a retry.
+    ///
     /// # Errors
     /// [`StoreError`]; `Ok(Err(Fenced))` when the job was moved meanwhile.
     pub async fn settle(
@@ -73,18 +81,19 @@ impl Ledger {
         now: Time,
     ) -> Result<Result<(), Fenced>, StoreError> {
         let state = JobState::Running.after(verdict.event()).unwrap_or(JobState::Dead);
-        let (mut set, mut unset) =
-            (doc! { "state": state.as_str() }, doc! { "leaseUntil": "", "sendingAt": "" });
+        let mut set = doc! {
+            "state": state.as_str(), "leaseUntil": "$$REMOVE", "sendingAt": "$$REMOVE", "reason": "$$REMOVE",
+        };
         match verdict {
             Verdict::Done { provider_id } => {
-                close(&mut set, &mut unset, now);
+                set.extend(closed());
                 if let Some(id) = provider_id {
-                    set.insert("providerId", id);
+                    set.insert("providerId", doc! { "$literal": id });
                 }
             }
             Verdict::Retry { due_at, counts } => {
-                set.insert("dueAt", *due_at);
-                set.insert("pushAfter", *due_at);
+                set.insert("dueAt", ahead(now, *due_at));
+                set.insert("pushAfter", ahead(now, *due_at));
                 set.insert("starts", 0);
                 set.insert("attemptCount", job.attempt_count + i32::from(*counts));
             }
@@ -93,43 +102,20 @@ impl Ledger {
                 set.insert("starts", 0);
             }
             Verdict::Unknown { grace_until } => {
-                set.insert("graceUntil", *grace_until);
+                set.insert("graceUntil", ahead(now, *grace_until));
                 set.insert("reason", Reason::OutcomeUnknown.as_str());
                 set.insert("attemptCount", job.attempt_count + 1);
             }
             Verdict::Dead { reason } => {
-                close(&mut set, &mut unset, now);
+                set.extend(closed());
                 set.insert("reason", reason.as_str());
                 set.insert("attemptCount", job.attempt_count + 1);
             }
         }
-        self.tell_story(job, verdict, trouble, now, &mut set);
+        tell_story(job, verdict, trouble, now, &mut set)?;
         let filter = doc! { "_id": &job.id, "state": "running", "epoch": job.epoch };
-        let result = self.raw().update_one(filter, doc! { "$set": set, "$unset": unset }).await?;
+        let result = self.raw().update_one(filter, vec![doc! { "$set": set }]).await?;
         Ok(if result.matched_count == 1 { Ok(()) } else { Err(Fenced) })
-    }
-
-    fn tell_story(&self, job: &JobRow, verdict: &Verdict, trouble: &Trouble, now: Time, set: &mut Document) {
-        let optional = [("errorClass", &trouble.class), ("lastError", &trouble.text)];
-        for (field, value) in optional {
-            if let Some(value) = value {
-                set.insert(field, value);
-            }
-        }
-        let Some(last) = job.attempts.len().checked_sub(1) else { return };
-        let mut story =
-            |field: &str, value: mongodb::bson::Bson| set.insert(format!("attempts.{last}.{field}"), value);
-        story("finishedAt", now.into());
-        story("outcome", verdict.outcome().as_str().into());
-        if let Some(class) = &trouble.class {
-            story("errorClass", class.into());
-        }
-        if let Some(code) = &trouble.provider_code {
-            story("providerErrorCode", code.into());
-        }
-        if let Verdict::Retry { due_at, .. } = verdict {
-            story("nextAttemptAt", (*due_at).into());
-        }
     }
 
     /// A provider proved that the job's message arrived: done, whatever it was. Answers whether that was news.
@@ -137,7 +123,8 @@ impl Ledger {
     /// # Errors
     /// [`StoreError`].
     pub async fn prove(&self, id: &str, provider_id: Option<&str>, now: Time) -> Result<bool, StoreError> {
-        let (mut set, mut unset) = (doc! { "state": "done" }, doc! { "leaseUntil": "", "graceUntil": "" });
+        let (mut set, mut unset) =
+            (doc! { "state": "done" }, doc! { "leaseUntil": "", "sendingAt": "", "reason": "" });
         close(&mut set, &mut unset, now);
         if let Some(provider_id) = provider_id {
             set.insert("providerId", provider_id);
@@ -187,38 +174,102 @@ impl Ledger {
         Ok(self.raw().update_one(filter, update).await?.matched_count == 1)
     }
 
-    /// Parks a job that stands behind a parked head. Answers whether it was still queued.
+    /// Parks a job that stands behind a parked head. Answers whether it is parked now: not when it was moved, or
+    /// when the head was released meanwhile, which would have left it behind.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn park_behind(&self, job: &JobRow, reason: Option<&str>) -> Result<bool, StoreError> {
         let filter = doc! { "_id": &job.id, "state": "queued", "epoch": job.epoch };
         let set = doc! { "state": "parked", "reason": reason.unwrap_or(Reason::NeedsTemplate.as_str()) };
-        Ok(self.raw().update_one(filter, doc! { "$set": set }).await?.matched_count == 1)
+        if self.raw().update_one(filter, doc! { "$set": set }).await?.matched_count == 0 {
+            return Ok(false);
+        }
+        let head = match &job.lane {
+            Some(lane) => self.head(lane).await?,
+            None => None,
+        };
+        if head.is_some_and(|head| head.id != job.id && head.state == JobState::Parked) {
+            return Ok(true);
+        }
+        // A release from here on finds the job parked; one before it did not.
+        let filter = doc! { "_id": &job.id, "state": "parked", "epoch": job.epoch };
+        self.raw().update_one(filter, released()).await?;
+        Ok(false)
     }
 
     /// Lets the parked jobs of `lane` go on, all at once, in their order. Answers how many there were.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn release_lane(&self, lane: &str, now: Time) -> Result<u64, StoreError> {
+    pub async fn release_lane(&self, lane: &str) -> Result<u64, StoreError> {
         let filter = doc! { "lane": lane, "open": true, "state": "parked" };
-        let update = doc! {
-            "$set": { "state": "queued", "dueAt": now, "pushAfter": now },
-            "$unset": { "reason": "", "errorClass": "", "lastError": "" },
-            "$inc": { "epoch": 1 },
-        };
-        Ok(self.raw().update_many(filter, update).await?.modified_count)
+        Ok(self.raw().update_many(filter, released()).await?.modified_count)
     }
 
-    /// The job that may run next in `lane`, if it may run now: what a finished job pushes.
+    /// The job that may run next in `lane`: what a finished job pushes. `None` where the head runs, waits for an
+    /// event, or is not due by the store's clock.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn next_in_lane(&self, lane: &str, now: Time) -> Result<Option<JobRow>, StoreError> {
-        let head = self.head(lane).await?;
-        Ok(head.filter(|head| head.state == JobState::Queued && head.due_at <= now))
+    pub async fn next_in_lane(&self, lane: &str) -> Result<Option<JobRow>, StoreError> {
+        let pipeline = vec![
+            doc! { "$match": { "lane": lane, "open": true } },
+            doc! { "$sort": { "laneSeq": 1 } },
+            doc! { "$limit": 1 },
+            doc! { "$match": { "state": "queued", "$expr": is_due() } },
+        ];
+        let head = self.raw().aggregate(pipeline).await?.try_next().await?;
+        Ok(head.map(deserialize_from_document).transpose()?)
     }
+}
+
+/// Parked jobs go on, due now.
+fn released() -> Vec<Document> {
+    vec![doc! { "$set": {
+        "state": "queued", "dueAt": "$$NOW", "pushAfter": "$$NOW", "epoch": { "$add": ["$epoch", 1] },
+        "reason": "$$REMOVE", "errorClass": "$$REMOVE", "lastError": "$$REMOVE",
+    } }]
+}
+
+/// `time` on the store's clock, given that the caller's shows `now`.
+fn ahead(now: Time, time: Time) -> Document {
+    let millis = time.timestamp_millis().saturating_sub(now.timestamp_millis()).clamp(0, AHEAD_MAX);
+    doc! { "$dateAdd": { "startDate": "$$NOW", "unit": "millisecond", "amount": millis } }
+}
+
+/// The fields of a job that has ended, for a pipeline.
+fn closed() -> Document {
+    doc! { "finishedAt": "$$NOW", "open": "$$REMOVE", "graceUntil": "$$REMOVE" }
+}
+
+/// The end of the current attempt, beside the attempts before it. Nobody else writes them in this epoch.
+fn tell_story(
+    job: &JobRow,
+    verdict: &Verdict,
+    trouble: &Trouble,
+    now: Time,
+    set: &mut Document,
+) -> Result<(), StoreError> {
+    for (field, value) in [("errorClass", &trouble.class), ("lastError", &trouble.text)] {
+        if let Some(value) = value {
+            set.insert(field, doc! { "$literal": value });
+        }
+    }
+    let Some((last, earlier)) = job.attempts.split_last() else { return Ok(()) };
+    let mut last = last.clone();
+    last.sending_at = job.sending_at;
+    last.outcome = Some(verdict.outcome());
+    last.error_class.clone_from(&trouble.class);
+    last.provider_error_code.clone_from(&trouble.provider_code);
+    let mut times = doc! { "finishedAt": "$$NOW" };
+    if let Verdict::Retry { due_at, .. } = verdict {
+        times.insert("nextAttemptAt", ahead(now, *due_at));
+    }
+    let last = doc! { "$mergeObjects": [{ "$literal": serialize_to_bson(&last)? }, times] };
+    let earlier = doc! { "$literal": serialize_to_bson(earlier)? };
+    set.insert("attempts", doc! { "$concatArrays": [earlier, [last]] });
+    Ok(())
 }
 
 /// The fields of a job that has ended.

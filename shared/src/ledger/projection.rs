@@ -1,22 +1,25 @@
 //! Projections: idempotent jobs without a claim, deleted in batches when done.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use mongodb::bson::doc;
 use mongodb::options::ReturnDocument;
 
+use super::claim::is_due;
+use super::sweep::after;
 use super::{JobRow, Ledger, STARTS_MAX};
 use crate::domain::time::Time;
 use crate::store::StoreError;
 
 impl Ledger {
-    /// Those of `ids` that wait to be done, in one read.
+    /// Those of `ids` that wait to be done and are due, in one read.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn waiting(&self, ids: &[&str]) -> Result<HashMap<String, JobRow>, StoreError> {
-        let filter = doc! { "_id": { "$in": ids }, "state": "queued" };
+        let filter = doc! { "_id": { "$in": ids }, "state": "queued", "$expr": is_due() };
         let rows: Vec<JobRow> = self.rows().find(filter).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
@@ -31,12 +34,12 @@ impl Ledger {
     }
 
     /// Counts a start of a redelivered projection before it runs alone; answers the job, or `None` when it is
-    /// gone or has died too often, in which case it is dead as poison now.
+    /// gone, not due, or has died too often, in which case it is dead as poison now.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn start_redelivered(&self, id: &str, now: Time) -> Result<Option<JobRow>, StoreError> {
-        let filter = doc! { "_id": id, "state": "queued" };
+        let filter = doc! { "_id": id, "state": "queued", "$expr": is_due() };
         let update = doc! { "$inc": { "starts": 1 } };
         let rows = self.rows();
         let find = rows.find_one_and_update(filter, update).return_document(ReturnDocument::After);
@@ -49,15 +52,26 @@ impl Ledger {
         Ok(None)
     }
 
-    /// Puts a failed projection back for `due_at` and counts the attempt.
+    /// Puts a failed projection back for `wait`, by the store's clock, and counts the attempt.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn postpone(&self, id: &str, due_at: Time, class: &str, text: &str) -> Result<(), StoreError> {
-        let update = doc! {
-            "$set": { "dueAt": due_at, "pushAfter": due_at, "errorClass": class, "lastError": text, "starts": 0 },
-            "$inc": { "attemptCount": 1, "epoch": 1 },
-        };
+    pub async fn postpone(
+        &self,
+        id: &str,
+        wait: Duration,
+        class: &str,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let update = vec![doc! { "$set": {
+            "dueAt": after(wait),
+            "pushAfter": after(wait),
+            "errorClass": { "$literal": class },
+            "lastError": { "$literal": text },
+            "starts": 0,
+            "attemptCount": { "$add": ["$attemptCount", 1] },
+            "epoch": { "$add": ["$epoch", 1] },
+        } }];
         self.raw().update_one(doc! { "_id": id, "state": "queued" }, update).await?;
         Ok(())
     }

@@ -180,7 +180,8 @@ impl JobRow {
 
     /// The job that `draft` of a commit calls for.
     pub fn of(draft: &JobDraft, message: &Message, push_grace: Duration) -> Self {
-        let mut row = Self::new(draft.kind, &message.account_id, message.created_at, push_grace);
+        // Not the message's time, which another process's clock may have pushed ahead.
+        let mut row = Self::new(draft.kind, &message.account_id, Time::now(), push_grace);
         row.message = Some(message.key.clone());
         row.thread = Some(message.thread.clone());
         if let Some(lane) = &draft.lane {

@@ -183,7 +183,7 @@ impl Ledger {
     }
 }
 
-fn after(delay: Duration) -> Document {
+pub(super) fn after(delay: Duration) -> Document {
     doc! { "$dateAdd": { "startDate": "$$NOW", "unit": "millisecond", "amount": delay.as_millis() as i64 } }
 }
 

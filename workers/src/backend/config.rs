@@ -22,6 +22,9 @@ pub struct StreamConfig {
     pub min_idle: Duration,
     /// How long one read waits for entries (default 2 s).
     pub block: Duration,
+    /// A consumer that owns nothing and was silent for this long belongs to a dead process and is deleted (default
+    /// 10 min, at least 10 × `block`).
+    pub forget_after: Duration,
     /// Entries that the stream may hold when this backend pushes (default 100,000).
     pub cap: usize,
 }
@@ -41,6 +44,7 @@ impl StreamConfig {
             prefetch: 64,
             min_idle: Duration::from_secs(5),
             block: Duration::from_secs(2),
+            forget_after: Duration::from_secs(600),
             cap: 100_000,
         }
     }
@@ -67,6 +71,10 @@ impl StreamConfig {
         self.min_idle.clamp(MIN_IDLE_RANGE.0, MIN_IDLE_RANGE.1)
     }
 
+    pub(super) fn forget_after(&self) -> Duration {
+        self.forget_after.max(self.block() * 10)
+    }
+
     pub(super) fn block(&self) -> Duration {
         self.block.clamp(BLOCK_RANGE.0, BLOCK_RANGE.1)
     }
@@ -80,6 +88,7 @@ impl fmt::Debug for StreamConfig {
             .field("prefetch", &self.prefetch)
             .field("min_idle", &self.min_idle)
             .field("block", &self.block)
+            .field("forget_after", &self.forget_after)
             .field("cap", &self.cap)
             .finish_non_exhaustive()
     }

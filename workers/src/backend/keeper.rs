@@ -21,9 +21,8 @@ const STEP: Duration = Duration::from_millis(100);
 /// The longest time until entries handed back by another worker are noticed.
 const RECLAIM_EVERY_MAX: Duration = Duration::from_secs(1);
 
-/// How often consumers of dead processes are looked for, and how long one must have been silent.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
-const PRUNE_SILENT_FOR: Duration = Duration::from_secs(600);
+/// The longest time between two looks for consumers of dead processes.
+const PRUNE_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// The longest time for all steps of the way out, for the last acknowledgements, and for the reader.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -50,6 +49,8 @@ impl Keeper {
         let min_idle = self.config.min_idle();
         let beat_every = min_idle / 3;
         let reclaim_every = beat_every.min(RECLAIM_EVERY_MAX);
+        let forget_after = self.config.forget_after();
+        let prune_every = forget_after.min(PRUNE_EVERY_MAX);
         let mut step = interval(STEP.min(min_idle / 6));
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut outage = Outage::new(self.config.queue, "renewing claims");
@@ -70,12 +71,14 @@ impl Keeper {
                 note(&mut outage, self.beat().await);
             }
             if reclaims {
-                reclaimed = Some(Instant::now());
-                note(&mut outage, self.reclaim(min_idle).await);
+                let more = self.reclaim(min_idle).await;
+                // When there is more than room, again as soon as there is room.
+                reclaimed = (!matches!(more, Ok(true))).then(Instant::now);
+                note(&mut outage, more.map(drop));
             }
-            if pruned.elapsed() >= PRUNE_EVERY {
+            if pruned.elapsed() >= prune_every {
                 pruned = Instant::now();
-                note(&mut outage, self.stream.prune(PRUNE_SILENT_FOR).await.map(drop));
+                note(&mut outage, self.stream.prune(forget_after).await.map(drop));
             }
         }
         if timeout(END_MAX, self.end()).await.is_err() {
@@ -94,15 +97,17 @@ impl Keeper {
         Ok(())
     }
 
-    async fn reclaim(&self, min_idle: Duration) -> Result<(), QueueError> {
+    /// Takes over what is left, as far as there is room; answers whether there may be more.
+    async fn reclaim(&self, min_idle: Duration) -> Result<bool, QueueError> {
         let room = self.held.reclaim_room();
         if room == 0 {
-            return Ok(());
+            return Ok(!self.held.is_closing());
         }
         let taken = self.stream.reclaim(room, min_idle).await?;
         if taken.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
+        let more = taken.len() >= room;
         let raw = taken.into_iter().map(|taken| (taken.raw, taken.redelivered));
         let entries = decode(&self.stream, &self.config, raw).await;
         let redelivered = entries.iter().filter(|entry| entry.wakeup.redelivered).count();
@@ -110,7 +115,7 @@ impl Keeper {
         let counted = u64::try_from(redelivered.min(news)).unwrap_or(u64::MAX);
         metrics::counter!("job_recovered_total", "cause" => "redelivered").increment(counted);
         tracing::info!(%queue, count = news, redelivered, "took over {news} entries of {queue}");
-        Ok(())
+        Ok(more)
     }
 
     /// Stops reading and hands back what was not started; what runs stays ours.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use apalis_core::task::Task;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Sink};
+use parking_lot::Mutex;
 use shared::queue::{Queue, QueueError, Wakeups};
 
 use super::{RedisStreams, Wakeup};
@@ -34,12 +35,13 @@ pub(super) struct Outgoing {
     wakeups: Wakeups,
     queue: Queue,
     waiting: Vec<String>,
-    sending: Option<BoxFuture<'static, Result<(), PushError>>>,
+    /// Behind a lock that is never taken, so that the backend is `Sync` as apalis's monitor wants it.
+    sending: Mutex<Option<BoxFuture<'static, Result<(), PushError>>>>,
 }
 
 impl Outgoing {
     pub(super) fn new(wakeups: Wakeups, queue: Queue) -> Self {
-        Self { wakeups, queue, waiting: Vec::new(), sending: None }
+        Self { wakeups, queue, waiting: Vec::new(), sending: Mutex::new(None) }
     }
 
     /// The same way, with nothing on it.
@@ -48,17 +50,18 @@ impl Outgoing {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        let sending = self.sending.get_mut();
         loop {
-            if let Some(sending) = &mut self.sending {
-                let sent = ready!(sending.poll_unpin(cx));
-                self.sending = None;
+            if let Some(push) = sending {
+                let sent = ready!(push.poll_unpin(cx));
+                *sending = None;
                 sent?;
             }
             if self.waiting.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             let batch = std::mem::take(&mut self.waiting);
-            self.sending = Some(push(self.wakeups.clone(), self.queue, batch).boxed());
+            *sending = Some(push(self.wakeups.clone(), self.queue, batch).boxed());
         }
     }
 }

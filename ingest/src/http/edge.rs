@@ -225,11 +225,23 @@ impl Visit {
 
 fn log_cause(error: &ApiError) {
     let Some(cause) = &error.cause else { return };
+    let error_text = chain(cause);
     if error.code == Code::Internal {
-        tracing::error!(error = format!("{cause:#}"), "request failed");
+        tracing::error!(error = error_text, "request failed");
     } else {
-        tracing::warn!(error = format!("{cause:#}"), "request not possible now");
+        tracing::warn!(error = error_text, "request not possible now");
     }
+}
+
+/// The texts of `cause` and what caused it, without those that the one before repeats.
+fn chain(cause: &anyhow::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for text in cause.chain().map(ToString::to_string) {
+        if !texts.last().is_some_and(|before| before.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
 }
 
 /// Headers that keep browsers from doing more with an answer than show it. A page may bring a policy of its own.

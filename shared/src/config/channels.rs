@@ -5,9 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::reader::{Reader, variable};
+use super::sections::WEB;
 use super::values::Secret;
-
-const WEB: &[&str] = &["http", "https"];
 
 /// WhatsApp Cloud API.
 #[derive(Debug, Clone)]

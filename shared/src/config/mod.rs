@@ -8,6 +8,7 @@ mod error;
 mod layers;
 mod reader;
 mod sections;
+mod servers;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -20,9 +21,10 @@ use url::{Host, Url};
 pub use channels::{Guest, Smtp, Twilio, Whatsapp};
 pub use error::{ConfigErrors, Problem};
 pub use sections::{
-    Auth, Commit, Delivery, Dispatcher, Elasticsearch, Email, Http, Jobs, Keys, Log, LogFormat, Mongodb, Net,
-    QUEUES, Redis, Retry, Shutdown, UnknownPolicy, Workers,
+    Auth, Commit, Delivery, Dispatcher, Email, Http, Jobs, Keys, Log, LogFormat, Net, QUEUES, Retry,
+    Shutdown, UnknownPolicy, Workers,
 };
+pub use servers::{Elasticsearch, Mongodb, Redis};
 pub use values::{KeyBytes, Network, Rate, Secret, parse_duration};
 
 use reader::Reader;

@@ -20,12 +20,12 @@ pub struct AuditArgs {
     #[arg(long)]
     action: Option<String>,
     /// The message, thread … it was done to.
-    #[arg(long)]
+    #[arg(long, visible_alias = "message")]
     target: Option<String>,
     /// At most this many, 1 to 100.
     #[arg(long, default_value_t = 20)]
     limit: i64,
-    /// One JSON object a line.
+    /// For machines: `{"rows": […]}`.
     #[arg(long)]
     json: bool,
 }
@@ -46,18 +46,19 @@ pub async fn audit(config: &Config, args: AuditArgs) -> anyhow::Result<()> {
     };
     let rows = store.audit().find(&filter).await.context("read the audit trail")?;
     let mut out = std::io::stdout().lock();
+    if args.json {
+        let rows: Vec<_> = rows.iter().map(shown).collect();
+        writeln!(out, "{}", json!({ "rows": rows }))?;
+        return Ok(());
+    }
     for row in rows {
-        if args.json {
-            writeln!(out, "{}", shown(&row))?;
-        } else {
-            let outcome = if row.outcome == Outcome::Success { "success" } else { "failure" };
-            let (at, error) = (rfc3339(row.created_at), row.error.as_deref().unwrap_or(""));
-            writeln!(
-                out,
-                "{at}  {outcome:7}  {:20}  {}  by {}  {error}",
-                row.action, row.target_id, row.subject.actor_id
-            )?;
-        }
+        let outcome = if row.outcome == Outcome::Success { "success" } else { "failure" };
+        let (at, error) = (rfc3339(row.created_at), row.error.as_deref().unwrap_or(""));
+        writeln!(
+            out,
+            "{at}  {outcome:7}  {:20}  {}  by {}  {error}",
+            row.action, row.target_id, row.subject.actor_id
+        )?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use super::mapping::IndexKind;
 pub struct IndexSettings {
     /// Primary shards of a new index. Default 1.
     pub shards: u16,
-    /// Replicas of a new index. Default 1; 0 on a single node.
+    /// Replicas of a new index where there are nodes to hold them. Default 1.
     pub replicas: u16,
     /// Limit for one bulk or index change. Default 10 s.
     pub write_timeout: Duration,

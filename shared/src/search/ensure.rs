@@ -132,7 +132,8 @@ impl SearchIndex {
             "aliases": { &alias: { "is_write_index": true } },
             "settings": {
                 "number_of_shards": self.settings.shards,
-                "number_of_replicas": self.settings.replicas,
+                // As many as there are other nodes to hold them: a single node stays green.
+                "auto_expand_replicas": format!("0-{}", self.settings.replicas),
                 // Said explicitly, or an index nobody searched for a while would not show new documents at all.
                 "refresh_interval": "1s",
             },

@@ -143,16 +143,16 @@ impl Inner {
         how(plan.members.into_iter().map(|(member, _)| member).collect())
     }
 
-    /// Whether every message of `plan` is there as planned. One would not be enough: its client may have come
-    /// again through another process and found the same place in the thread.
+    /// Whether every message of `plan` is there as planned. One would not be enough, nor its content: its client may
+    /// have come again through another process and found the same place in the thread.
     async fn was_committed(&self, plan: &Plan) -> bool {
         let keys: Vec<&str> = plan.members.iter().map(|(member, _)| member.message_key.as_str()).collect();
         let Ok(found) = self.patiently(self.store.messages_by_key(&keys)).await else {
             return false; // tried again until the deadline; the ids make that harmless
         };
         let is_there = |planned: &Message| {
-            let same = |m: &Message| m.content_hash == planned.content_hash && m.seq == planned.seq;
-            found.iter().any(|m| m.key == planned.key && same(m))
+            let ours = |m: &Message| m.seq == planned.seq && m.created_at == planned.created_at;
+            found.iter().any(|m| m.key == planned.key && m.content_hash == planned.content_hash && ours(m))
         };
         plan.members.iter().all(|(_, commit)| is_there(&commit.message))
     }

@@ -78,6 +78,24 @@ pub enum JobEvent {
     Cancel,
 }
 
+impl JobEvent {
+    /// All events.
+    pub const ALL: [JobEvent; 12] = [
+        JobEvent::Claim,
+        JobEvent::Succeed,
+        JobEvent::Retry,
+        JobEvent::Park,
+        JobEvent::LoseTrack,
+        JobEvent::GiveUp,
+        JobEvent::LeaseExpired,
+        JobEvent::Prove,
+        JobEvent::Refuse,
+        JobEvent::RefuseForNow,
+        JobEvent::Release,
+        JobEvent::Cancel,
+    ];
+}
+
 impl JobState {
     /// All states, in the order of the diagram.
     pub const ALL: [JobState; 7] = [
@@ -136,6 +154,8 @@ impl JobState {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -152,5 +172,45 @@ mod tests {
     #[test]
     fn only_a_queued_job_can_be_claimed() {
         assert_eq!(JobState::sources(JobEvent::Claim), ["queued"]);
+    }
+
+    /// The moves of docs/JOB_STATES.md: `from event to`.
+    struct Documented {
+        drawn: BTreeSet<String>,
+        told: BTreeSet<String>,
+    }
+
+    fn documented() -> Documented {
+        let (mut drawn, mut told) = (BTreeSet::new(), BTreeSet::new());
+        for line in include_str!("../../../docs/JOB_STATES.md").lines() {
+            if let Some((from, rest)) = line.trim().split_once(" --> ")
+                && let Some((to, events)) = rest.split_once(": ")
+            {
+                drawn.extend(events.split(", ").map(|event| format!("{from} {event} {to}")));
+            }
+            let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            if let ["", from, event, to, who, ""] = cells[..]
+                && line.starts_with("| `")
+            {
+                assert!(!who.is_empty(), "who moves {from} to {to}?");
+                assert!(told.insert(format!("{from} {event} {to}")), "told twice: {line}");
+            }
+        }
+        Documented { drawn, told }
+    }
+
+    #[test]
+    fn every_allowed_move_is_drawn_and_told_in_the_documentation_and_no_other() {
+        let mut allowed = BTreeSet::new();
+        for state in JobState::ALL {
+            for event in JobEvent::ALL {
+                if let Some(next) = state.after(event) {
+                    allowed.insert(format!("{} {event:?} {}", state.as_str(), next.as_str()));
+                }
+            }
+        }
+        let Documented { drawn, told } = documented();
+        assert_eq!(drawn, allowed, "the diagram");
+        assert_eq!(told, allowed, "the table");
     }
 }

@@ -142,7 +142,7 @@ fn debug_masks_every_secret() {
 #[test]
 fn the_file_is_read_between_defaults_and_environment() {
     let path = std::env::temp_dir().join(format!("bellhop-config-{}.toml", std::process::id()));
-    let mut write = |text: &str| {
+    let write = |text: &str| {
         let mut file = std::fs::File::create(&path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     };

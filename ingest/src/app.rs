@@ -13,6 +13,7 @@ use shared::config::Config;
 use crate::http::{Edge, Gate, Limits, Listening, Routes, admin_routes};
 use crate::openapi;
 use crate::services::Services;
+use crate::unheard::Unheard;
 
 /// Connections of the admin port at once.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -99,7 +100,8 @@ fn public_routes(
         routes = routes.nest_no_strip("/socket.io", sockets);
     }
     let gate = Gate::start(&services.config, Arc::clone(&services.auth), names);
-    Edge { gate, inner: routes.data(Arc::clone(services)).map_to_response() }
+    let inner = routes.data(Arc::clone(services)).map_to_response();
+    Edge { gate, inner: Unheard { services: Arc::clone(services), inner } }
 }
 
 /// Ingest while it listens.

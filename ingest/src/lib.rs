@@ -12,6 +12,7 @@ mod app;
 mod chat;
 mod events;
 mod services;
+mod unheard;
 
 pub use app::{App, Running};
 pub use services::Services;

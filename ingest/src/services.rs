@@ -58,6 +58,7 @@ impl Services {
             directory,
             pusher: pusher.clone(),
             push_grace,
+            allow_private: config.net.allow_private,
         };
         prepare_indexes(&store, &indexed);
         let config = Arc::new(config);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
 use shared::domain::time::{Time, plus_millis};
-use shared::ledger::{JobRow, Trouble, Verdict};
+use shared::ledger::{Attempt, JobRow, Trouble, Verdict};
 use shared::providers::{Class, Permit, Phone, Refusal, SendOutcome};
 use shared::store::StoreError;
 
@@ -167,7 +167,11 @@ fn answered(ctx: &Context, job: &JobRow, outcome: SendOutcome, attempts_max: u32
 
 fn refused(ctx: &Context, job: &JobRow, refusal: Refusal, attempts_max: u32, now: Time) -> Conclusion {
     raise_alarm(refusal.alarm, refusal.code.as_deref(), job);
-    let counted = job.attempt_count.unsigned_abs() + u32::from(refusal.class != Class::WaitUntil);
+    // A wait costs no attempt, yet waits for the same reason grow and may end.
+    let counted = match refusal.class {
+        Class::WaitUntil => waits_before(&job.attempts, refusal.code.as_deref()) + 1,
+        _ => job.attempt_count.unsigned_abs() + 1,
+    };
     let age =
         Duration::from_millis((now.timestamp_millis() - job.created_at.timestamp_millis()).max(0) as u64);
     let mut class = refusal.rule.class_after(counted, age);
@@ -207,6 +211,16 @@ fn refused(ctx: &Context, job: &JobRow, refusal: Refusal, attempts_max: u32, now
     }
 }
 
+/// How many attempts in a row have ended in the same wait.
+fn waits_before(attempts: &[Attempt], code: Option<&str>) -> u32 {
+    let ended = attempts.iter().rev().filter(|attempt| attempt.outcome.is_some());
+    let same = ended.take_while(|attempt| {
+        attempt.error_class.as_deref() == Some(Class::WaitUntil.as_str())
+            && attempt.provider_error_code.as_deref() == code
+    });
+    u32::try_from(same.count()).unwrap_or(u32::MAX)
+}
+
 fn raise_alarm(alarm: bool, code: Option<&str>, job: &JobRow) {
     if alarm {
         metrics::counter!("provider_alarm_total", "queue" => job.queue.as_str()).increment(1);
@@ -216,4 +230,35 @@ fn raise_alarm(alarm: bool, code: Option<&str>, job: &JobRow) {
 
 fn after(wait: Duration) -> Time {
     plus_millis(Time::now(), i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ledger::AttemptOutcome;
+
+    use super::*;
+
+    fn waited(code: &str) -> Attempt {
+        Attempt {
+            attempt: 1,
+            started_at: Time::from_millis(0),
+            sending_at: None,
+            finished_at: None,
+            outcome: Some(AttemptOutcome::Retry),
+            error_class: Some("wait_until".to_owned()),
+            provider_error_code: Some(code.to_owned()),
+            next_attempt_at: None,
+            worker: "w".to_owned(),
+            replayed_by: None,
+        }
+    }
+
+    #[test]
+    fn only_waits_in_a_row_for_the_same_code_count() {
+        let running = Attempt { outcome: None, error_class: None, provider_error_code: None, ..waited("x") };
+        let attempts = [waited("131056"), waited("130429"), waited("131056"), waited("131056"), running];
+        assert_eq!(waits_before(&attempts, Some("131056")), 2);
+        assert_eq!(waits_before(&attempts, Some("130429")), 0);
+        assert_eq!(waits_before(&[], Some("131056")), 0);
+    }
 }

@@ -15,14 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was attempted.
 pub(super) struct Attempted<'a> {
-    pub(super) action: &'static str,
-    pub(super) target_type: &'static str,
+    pub(super) action: &'a str,
+    pub(super) target_type: &'a str,
     pub(super) target_id: &'a str,
     pub(super) metadata: Document,
 }
 
 impl<'a> Attempted<'a> {
-    pub(super) fn new(action: &'static str, target_type: &'static str, target_id: &'a str) -> Self {
+    pub(super) fn new(action: &'a str, target_type: &'a str, target_id: &'a str) -> Self {
         Self { action, target_type, target_id, metadata: doc! {} }
     }
 
@@ -41,10 +41,28 @@ impl Chat {
         trace: &Trace,
         attempted: Attempted<'_>,
     ) -> Result<T, ApiError> {
-        if let Err(error) = &result {
-            self.write_failure(error, actor, trace, attempted).await;
+        match result {
+            Err(mut error) => {
+                self.write_failure(&error, actor, trace, attempted).await;
+                error.audited = true;
+                Err(error)
+            }
+            answered => answered,
         }
-        result
+    }
+
+    /// Writes down a write that was refused before its handler ran: by its role, or by the form of its body.
+    pub(crate) async fn audit_unheard(
+        &self,
+        error: &ApiError,
+        actor: &Actor,
+        trace: &Trace,
+        operation: &str,
+    ) {
+        let (resource, verb) = operation.split_once('.').unwrap_or((operation, "write"));
+        let target = resource.trim_end_matches('s');
+        let action = format!("{target}.{verb}");
+        self.write_failure(error, actor, trace, Attempted::new(&action, target, "")).await;
     }
 
     async fn write_failure(&self, error: &ApiError, actor: &Actor, trace: &Trace, attempted: Attempted<'_>) {

@@ -9,6 +9,7 @@ use shared::domain::ids::{MessageId, ThreadId};
 use shared::domain::message::{Draft, Message};
 use shared::domain::thread::Thread;
 use shared::ledger::{Attempt, JobRow};
+use shared::providers::ssrf;
 use shared::store::{PageQuery, User};
 
 use super::failure::Attempted;
@@ -72,7 +73,10 @@ impl Chat {
             request_id: trace.request_id.to_string(),
             idempotency,
         };
-        let result = self.committer.post(post).await.map_err(ApiError::from);
+        let result = match self.check_links(&post.draft) {
+            Ok(()) => self.committer.post(post).await.map_err(ApiError::from),
+            Err(refused) => Err(refused),
+        };
         let attempted = Attempted::new("message.create", "message", &target).with(metadata);
         let posted = self.audited(result, actor, trace, attempted).await?;
         let replayed = match &posted {
@@ -81,6 +85,19 @@ impl Chat {
         };
         let view = MessageView::of(posted.message().clone(), actor.role);
         Ok((view.ok_or_else(|| ApiError::not_found("message"))?, replayed))
+    }
+
+    /// Refuses links that a provider could never fetch from outside, where the message is to be sent. Whether a
+    /// name leads to a private address shows when connecting.
+    fn check_links(&self, draft: &Draft) -> Result<(), ApiError> {
+        let sent = shared::domain::post::phone_channel_of(draft).is_some();
+        let links = draft.attachments.iter().filter(|_| sent);
+        for link in links {
+            ssrf::check_url_static(&link.url, self.allow_private).map_err(|blocked| {
+                ApiError::unprocessable(format!("an attachment's URL cannot be used: {blocked}"))
+            })?;
+        }
+        Ok(())
     }
 
     /// A page of a thread's messages.

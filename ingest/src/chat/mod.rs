@@ -42,6 +42,8 @@ pub(crate) struct Chat {
     pub(crate) directory: Directory,
     pub(crate) pusher: Pusher,
     pub(crate) push_grace: Duration,
+    /// Links may lead to private addresses: in tests.
+    pub(crate) allow_private: bool,
 }
 
 /// Where a request came from and what it is called. Taking it notes the caller's name and role, by which staff is
@@ -54,21 +56,28 @@ pub(crate) struct Trace {
 
 impl<'a> FromRequest<'a> for Trace {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        let agent = request.header("user-agent").map(|agent| {
-            let end = (0..=agent.len().min(USER_AGENT_MAX)).rev().find(|i| agent.is_char_boundary(*i));
-            agent[..end.unwrap_or(0)].to_owned()
-        });
         if let (Some(services), Some(Credentials::Valid(identity))) =
             (request.data::<Arc<Services>>(), request.data::<Credentials>())
         {
             let noted = services.chat.note_caller(&identity.actor, identity.name.as_deref()).await;
             noted.map_err(ApiError::from)?;
         }
+        Ok(Self::of(request))
+    }
+}
+
+impl Trace {
+    /// What the edge has left in `request`.
+    pub(crate) fn of(request: &Request) -> Self {
+        let agent = request.header("user-agent").map(|agent| {
+            let end = (0..=agent.len().min(USER_AGENT_MAX)).rev().find(|i| agent.is_char_boundary(*i));
+            agent[..end.unwrap_or(0)].to_owned()
+        });
         let address = request.data::<ClientAddress>().map(|address| address.0.to_string());
-        Ok(Self {
+        Self {
             origin: Origin { ip_address: address, user_agent: agent },
             request_id: request.data::<RequestId>().cloned().unwrap_or_else(RequestId::new),
-        })
+        }
     }
 }
 

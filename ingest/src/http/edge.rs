@@ -65,6 +65,10 @@ impl Gate {
     }
 }
 
+/// The name of the operation that a request means, left in the request for what comes behind the edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation(pub(crate) Arc<str>);
+
 /// `inner` behind a gate.
 pub(crate) struct Edge<E> {
     pub(crate) gate: Arc<Gate>,
@@ -102,6 +106,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             "request", request.id = %visit.id, http.request.method = %request.method(), http.operation = %visit.operation
         );
         request.set_data(visit.id.clone());
+        request.set_data(Operation(Arc::clone(&visit.operation)));
         request.set_data(client::address(&request, &self.gate.trusted_proxies));
         let outcome = self.pass(&mut visit, route, request).instrument(span.clone()).await;
         Ok(span.in_scope(|| visit.end(&self.gate, outcome)))
@@ -126,6 +131,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if is_limited {
             self.limit(visit, &credentials, &request)?;
         }
+        check_key(&request)?;
         request.set_data(credentials);
         if route.is_open() {
             return self.run(request, route).await;
@@ -174,6 +180,16 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Err(_) => Err(ApiError::internal(anyhow::anyhow!("the handler panicked"))),
         }
     }
+}
+
+/// The framework takes a header that is no text for one that is absent, and would let a repetition through.
+fn check_key(request: &Request) -> Result<(), ApiError> {
+    let mut keys = request.headers().get_all("idempotency-key").iter();
+    let first = keys.next();
+    if keys.next().is_some() || first.is_some_and(|key| key.to_str().is_err()) {
+        return Err(ApiError::invalid_parameter("Idempotency-Key", "is malformed"));
+    }
+    Ok(())
 }
 
 /// OPTIONS tells the methods, with or without a preflight; any other unknown method is a 405.

@@ -119,6 +119,8 @@ pub struct ApiError {
     pub(super) status: Option<StatusCode>,
     /// What a 401 tells of the token: `WWW-Authenticate: Bearer error=…`.
     pub(super) token_refused: bool,
+    /// A failure row of the audit trail tells of it.
+    pub(crate) audited: bool,
     /// What really happened; logged once, at the edge, and never answered.
     pub(super) cause: Option<Arc<anyhow::Error>>,
 }
@@ -137,6 +139,7 @@ impl ApiError {
             retry_after,
             status: None,
             token_refused: false,
+            audited: false,
             cause: None,
         }
     }

@@ -66,6 +66,6 @@ pub use ids::{Id, IdForm};
 pub use strict_json::StrictJson;
 
 pub(crate) use admin::routes as admin_routes;
-pub(crate) use edge::{Edge, Gate};
+pub(crate) use edge::{Edge, Gate, Operation};
 pub(crate) use routes::Routes;
 pub(crate) use server::{Limits, Listening};

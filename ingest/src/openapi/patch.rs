@@ -30,9 +30,9 @@ pub(super) fn mend(mut document: Value) -> Value {
 /// The `type` of every component schema.
 fn component_types(document: &Value) -> BTreeMap<String, String> {
     let all = document.pointer("/components/schemas").and_then(Value::as_object);
-    let typed = all.into_iter().flatten().filter_map(|(name, schema)| {
+    let typed = all.into_iter().flatten().map(|(name, schema)| {
         let kind = schema.get("type").and_then(Value::as_str).unwrap_or("object");
-        Some((name.clone(), kind.to_owned()))
+        (name.clone(), kind.to_owned())
     });
     typed.collect()
 }

@@ -207,9 +207,18 @@ impl Delivery {
             return news.attempt > self.attempt;
         }
         match (self.state, news.state) {
-            // Released from parking, or parked instead of sent, within the same attempt.
-            (DeliveryState::Parked, DeliveryState::Queued)
-            | (DeliveryState::Queued | DeliveryState::Sending, DeliveryState::Parked) => true,
+            // Released from parking within the same attempt.
+            (DeliveryState::Parked, DeliveryState::Queued) => true,
+            // Parked instead of sent, or refused for now by a status after it was accepted.
+            (from, DeliveryState::Parked) => matches!(
+                from,
+                DeliveryState::Queued | DeliveryState::Sending | DeliveryState::Unknown | DeliveryState::Sent
+            ),
+            // What came before the refusal and arrives behind it; the next try is another attempt.
+            (
+                DeliveryState::Parked,
+                DeliveryState::Sending | DeliveryState::Unknown | DeliveryState::Sent,
+            ) => false,
             // Proved not sent: goes back to the queue for its next try.
             (DeliveryState::Sending, DeliveryState::Queued) => true,
             (from, to) => to.rank() > from.rank(),
@@ -251,6 +260,22 @@ mod tests {
         assert!(!moves(Delivered, Failed));
         assert!(!moves(Read, Failed));
         assert!(!moves(Failed, Sent));
+    }
+
+    #[test]
+    fn a_message_that_was_accepted_may_still_be_parked_and_an_older_status_does_not_undo_it() {
+        for from in [Queued, Sending, Unknown, Sent] {
+            assert!(moves(from, Parked), "{from:?}");
+        }
+        for from in [Failed, Delivered, Read] {
+            assert!(!moves(from, Parked), "{from:?}");
+        }
+        for late in [Sending, Unknown, Sent] {
+            assert!(!moves(Parked, late), "{late:?}");
+        }
+        let retried = at(Parked, 1).after(&News::new(2, Sending, Time::from_millis(1)));
+        assert_eq!(retried.map(|next| next.state), Some(Sending), "the next attempt goes on");
+        assert!(moves(Parked, Delivered));
     }
 
     #[test]

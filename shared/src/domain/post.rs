@@ -151,12 +151,22 @@ fn check_content(message: &Message) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// The phone channel by which a draft is to be sent, once it is committed.
+pub fn phone_channel_of(draft: &Draft) -> Option<Channel> {
+    let source = draft.source.clone().unwrap_or_default();
+    channel_by(draft.kind.unwrap_or_default(), source.as_str(), draft.external_message_id.is_some())
+}
+
 /// The phone channel by which the message is to be sent: fixed here, never inferred later.
 fn phone_channel(message: &Message) -> Option<Channel> {
-    if message.external_message_id.is_some() {
+    channel_by(message.kind, message.source.as_str(), message.external_message_id.is_some())
+}
+
+fn channel_by(kind: MessageType, source: &str, came_from_outside: bool) -> Option<Channel> {
+    if came_from_outside {
         return None;
     }
-    match (message.kind, message.source.as_str()) {
+    match (kind, source) {
         (MessageType::WhatsappMessage, Source::HUBUBB) => Some(Channel::Whatsapp),
         (MessageType::SmsMessage, Source::SMS | Source::TWILIO | Source::WHATSAPP) => None,
         (MessageType::SmsMessage, _) => Some(Channel::Sms),

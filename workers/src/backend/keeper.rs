@@ -64,13 +64,18 @@ impl Keeper {
             if !self.held.is_closing() && self.worker.is_shutting_down() {
                 self.hand_back().await;
             }
-            let reclaims = reclaimed.is_none_or(|at| at.elapsed() >= reclaim_every);
             // Before a take-over, so that what is ours and late is not taken from ourselves.
             if beaten.elapsed() >= beat_every {
-                beaten = Instant::now();
-                note(&mut outage, self.beat().await);
+                let done = self.beat().await;
+                match &done {
+                    // Tried again at the next step.
+                    Err(error) if !error.is_no_group() => reclaimed = Some(Instant::now()),
+                    _ => beaten = Instant::now(),
+                }
+                note(&mut outage, done);
             }
-            if reclaims {
+            // Not right after an outage: every worker is late then, and gets this long to renew its claims.
+            if reclaimed.is_none_or(|at| at.elapsed() >= reclaim_every) {
                 let more = self.reclaim(min_idle).await;
                 // When there is more than room, again as soon as there is room.
                 reclaimed = (!matches!(more, Ok(true))).then(Instant::now);

@@ -70,7 +70,10 @@ impl Client {
         let form = form(channel, to, body, media_urls, status_callback);
         let outcome = match self.post(channel, form).await {
             Err(lost) => self.judge.lost(lost),
-            Ok(reply) => self.read(&reply, &[body, to.expose(), to.digits(), &channel.from]),
+            Ok(reply) => {
+                let secret = channel.auth_token.expose();
+                self.read(&reply, &[body, to.expose(), to.digits(), &channel.from, secret])
+            }
         };
         self.judge.count(outcome)
     }

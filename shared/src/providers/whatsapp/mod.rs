@@ -65,7 +65,7 @@ impl Client {
     pub async fn send(&self, channel: &WhatsappChannel, message: &Outgoing<'_>) -> SendOutcome {
         let outcome = match self.post(channel, message).await {
             Err(lost) => self.judge.lost(lost),
-            Ok(reply) => self.read(&reply, message),
+            Ok(reply) => self.read(&reply, channel, message),
         };
         self.judge.count(outcome)
     }
@@ -78,7 +78,7 @@ impl Client {
         self.transport.exchange(channel.trust, request).await
     }
 
-    fn read(&self, reply: &Reply, message: &Outgoing<'_>) -> SendOutcome {
+    fn read(&self, reply: &Reply, channel: &WhatsappChannel, message: &Outgoing<'_>) -> SendOutcome {
         let body = reply.json().unwrap_or(Value::Null);
         if reply.is_success()
             && let Some(id) = id_at(&body, "/messages/0/id")
@@ -86,7 +86,9 @@ impl Client {
             let recipient_id = id_at(&body, "/contacts/0/wa_id").or(id_at(&body, "/contacts/0/user_id"));
             return SendOutcome::Accepted { provider_id: id, recipient_id };
         }
-        let mut error = error_body(&body, &message.private_texts());
+        let mut private = message.private_texts();
+        private.push(channel.access_token.expose());
+        let mut error = error_body(&body, &private);
         error.wait = usage_wait(reply);
         self.judge.answered(reply, error, message.marketing)
     }

@@ -1,1 +1,11 @@
+//! All tests on real servers, in one program. `dev/with-servers` starts the servers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may end anywhere")]
+
+mod api;
+mod backend;
+mod commit;
 mod compose;
+mod faults;
+mod jobs;
+mod ledger;
+mod search;

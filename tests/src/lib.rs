@@ -1,4 +1,6 @@
 //! What the tests, the development tools and the benchmarks share: the provider simulator.
 
+pub mod app;
+pub mod chaos;
 pub mod servers;
 pub mod simulator;

@@ -1,0 +1,11 @@
+//! What follows a commit: every job against the provider simulator, on real servers.
+
+mod doubt;
+mod lanes;
+mod poison;
+mod privacy;
+mod refusals;
+mod repeats;
+mod statuses;
+mod story;
+mod window;

@@ -1,0 +1,120 @@
+//! Waiting for what happens behind a request: by a condition that is looked at again and again, with a deadline
+//! and a panic that shows what was there instead.
+
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{Document, doc};
+use serde_json::Value;
+use shared::ledger::JobRow;
+
+use super::{ACCOUNT, TestApp};
+
+/// How long anything may take that should happen at once.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+impl TestApp {
+    /// Waits until `look` answers something.
+    ///
+    /// # Panics
+    /// At the caller's place, when it does not within [`SOON`].
+    #[track_caller]
+    pub fn eventually<'a, T>(
+        &'a self,
+        what: &'a str,
+        mut look: impl AsyncFnMut() -> Option<T> + 'a,
+    ) -> impl Future<Output = T> + 'a
+    where
+        T: 'a,
+    {
+        let place = Location::caller();
+        async move {
+            let deadline = Instant::now() + SOON;
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                if Instant::now() > deadline {
+                    panic!("{place}: {what} did not happen in {SOON:?}; jobs: {}", self.open_jobs().await);
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// Waits until no job of the queues of this app is queued or running.
+    ///
+    /// # Panics
+    /// At the caller's place, with the jobs that are left, when that takes longer than [`SOON`].
+    #[track_caller]
+    pub fn settled(&self) -> impl Future<Output = ()> + '_ {
+        self.eventually("the end of all jobs", async || {
+            let left = self.jobs_where(doc! { "state": { "$in": ["queued", "running"] } }).await;
+            left.is_empty().then_some(())
+        })
+    }
+
+    /// Waits until the delivery of a posted message is in `state`, and returns the message with its attempts. Where
+    /// a message rests (failed, parked, unknown) its attempt has ended too: that is written a moment later.
+    ///
+    /// # Panics
+    /// As [`TestApp::eventually`].
+    #[track_caller]
+    pub fn delivery_of<'a>(&'a self, message: &'a Value, state: &'a str) -> impl Future<Output = Value> + 'a {
+        self.eventually(state, async move || {
+            let story = self.story(message).await;
+            let rests = matches!(state, "failed" | "parked" | "unknown");
+            let running = story["attempts"].as_array()?.iter().any(|attempt| attempt["outcome"].is_null());
+            (story["delivery"]["state"] == state && !(rests && running)).then_some(story)
+        })
+    }
+
+    /// A posted message with its attempts, as an admin sees it.
+    pub async fn story(&self, message: &Value) -> Value {
+        let part = |field: &str| message[field].as_str().expect("a stored message").to_owned();
+        let path = format!("/chat/threads/{}/messages/{}", part("threadId"), part("messageId"));
+        self.admin("reader").get(&path).expect(200).await.body
+    }
+
+    /// The jobs of the queues of this app that match `filter`, oldest first.
+    ///
+    /// # Panics
+    /// When MongoDB is away.
+    pub async fn jobs_where(&self, mut filter: Document) -> Vec<JobRow> {
+        let queues: Vec<&str> = self.queues.iter().map(|queue| queue.as_str()).collect();
+        filter.insert("queue", doc! { "$in": queues });
+        let jobs = self.store().raw().collection::<JobRow>("jobs");
+        let found = jobs.find(filter).sort(doc! { "_id": 1 }).await.expect("jobs");
+        found.try_collect().await.expect("jobs")
+    }
+
+    /// The jobs called `name` of a posted message.
+    pub async fn jobs_of(&self, message: &Value, name: &str) -> Vec<JobRow> {
+        let key = format!("{ACCOUNT}/{}", message["messageId"].as_str().expect("a stored message"));
+        self.jobs_where(doc! { "message": key, "name": name }).await
+    }
+
+    /// The one job called `name` of a posted message.
+    ///
+    /// # Panics
+    /// When there is none or more than one.
+    pub async fn job_of(&self, message: &Value, name: &str) -> JobRow {
+        let mut jobs = self.jobs_of(message, name).await;
+        assert_eq!(jobs.len(), 1, "{name}");
+        jobs.remove(0)
+    }
+
+    async fn open_jobs(&self) -> String {
+        let open = self.jobs_where(doc! { "state": { "$ne": "done" } }).await;
+        let shown = open.iter().take(10).map(|job| {
+            let class = job.error_class.as_deref().unwrap_or("");
+            let error = job.last_error.as_deref().unwrap_or("");
+            format!("{} {} {} due {} {class} {error}", job.name, job.id, job.state.as_str(), job.due_at)
+        });
+        shown.collect::<Vec<_>>().join("; ")
+    }
+}

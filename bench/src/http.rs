@@ -1,0 +1,179 @@
+//! A small HTTP/1.1 client with connections that stay open: the load must cost little beside what it measures.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail, ensure};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longest head of an answer, in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_slice(&self.body).context("the answer is no JSON")
+    }
+
+    /// The answer, when its status is one of `wanted`.
+    pub(crate) fn expect(self, wanted: &[u16]) -> anyhow::Result<Self> {
+        let shown = || String::from_utf8_lossy(&self.body[..self.body.len().min(500)]).into_owned();
+        ensure!(wanted.contains(&self.status), "answered {}: {}", self.status, shown());
+        Ok(self)
+    }
+}
+
+/// The bytes of a request.
+pub(crate) fn request(
+    method: &str,
+    host: SocketAddr,
+    path: &str,
+    bearer: Option<&str>,
+    body: Option<&[u8]>,
+) -> Vec<u8> {
+    let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n").into_bytes();
+    if let Some(token) = bearer {
+        bytes.extend_from_slice(b"authorization: Bearer ");
+        bytes.extend_from_slice(token.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    if let Some(body) = body {
+        let head = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        bytes.extend_from_slice(head.as_bytes());
+        bytes.extend_from_slice(body);
+    } else {
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// One open connection, one request at a time.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) async fn open(to: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(to).await.with_context(|| format!("connect to {to}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, read: Vec::with_capacity(4096) })
+    }
+
+    /// Sends `bytes` and reads the answer, which must have a `content-length`.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<Answer> {
+        self.stream.write_all(bytes).await.context("write a request")?;
+        self.read.clear();
+        let head = loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            ensure!(self.read.len() < HEAD_MAX, "the head of an answer is too long");
+            self.fill().await?;
+        };
+        let (status, length) = parse_head(&self.read[..head])?;
+        while self.read.len() < head + length {
+            self.fill().await?;
+        }
+        Ok(Answer { status, body: self.read[head..head + length].to_vec() })
+    }
+
+    async fn fill(&mut self) -> anyhow::Result<()> {
+        let read = self.stream.read_buf(&mut self.read).await.context("read an answer")?;
+        ensure!(read > 0, "the connection was closed");
+        Ok(())
+    }
+}
+
+fn parse_head(head: &[u8]) -> anyhow::Result<(u16, usize)> {
+    let text = std::str::from_utf8(head).context("the head of an answer is no text")?;
+    let status = text.get(9..12).and_then(|digits| digits.parse().ok()).context("no status line")?;
+    let length = text.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok()).flatten()
+    });
+    match length {
+        Some(length) => Ok((status, length)),
+        None if status == 204 => Ok((status, 0)),
+        None => bail!("an answer without content-length"),
+    }
+}
+
+/// A pool of connections to one address.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Client {
+    /// For `address`; connections are opened as they are needed.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, idle: Mutex::default() }
+    }
+
+    /// Where it sends to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends bytes made by [`request`].
+    pub(crate) async fn send(&self, bytes: &[u8]) -> anyhow::Result<Answer> {
+        let idle = self.idle.lock().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => Connection::open(self.address).await?,
+        };
+        let answer = connection.send(bytes).await?;
+        self.idle.lock().push(connection);
+        Ok(answer)
+    }
+
+    /// Sends a request and returns the answer, whatever its status.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        bearer: Option<&str>,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
+        let body = body.map(serde_json::to_vec).transpose()?;
+        self.send(&request(method, self.address, path, bearer, body.as_deref())).await
+    }
+
+    /// Asks with GET and expects 200 with JSON.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call("GET", path, None, None).await?.expect(&[200])?.json()
+    }
+
+    /// Opens connections until `count` are idle.
+    pub(crate) async fn warm(&self, count: usize) -> anyhow::Result<()> {
+        while self.idle.lock().len() < count {
+            let connection = Connection::open(self.address).await?;
+            self.idle.lock().push(connection);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_and_length_are_read_whatever_the_case_of_the_names() {
+        let head = b"HTTP/1.1 201 Created\r\nContent-Length: 12\r\nx: y\r\n\r\n";
+        assert_eq!(parse_head(head).unwrap(), (201, 12));
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+}

@@ -1,6 +1,6 @@
 //! The functional core: every rule of a message, a thread and a delivery, without I/O.
 //!
-//! [`post`](post::post) turns a draft into a [`Commit`](post::Commit): the stored message, the thread's
+//! [`post`](post::post) turns a draft into a [`Commit`]: the stored message, the thread's
 //! next state and the list of follow-up jobs. The store only persists it. Clocks, roles and ids are arguments.
 
 pub mod access;

@@ -168,9 +168,11 @@ impl Worker {
         self.context.stop().unwrap();
     }
 
-    /// Waits until it has ended, which must be without an error.
+    /// Waits until it has ended, which must be without an error. Jobs that nobody looked at end at once.
     pub(super) async fn ended(self) {
-        timeout(PATIENCE, self.run).await.expect("the worker does not stop").unwrap().unwrap();
+        let Self { run, started, .. } = self;
+        drop(started);
+        timeout(PATIENCE, run).await.expect("the worker does not stop").unwrap().unwrap();
     }
 
     pub(super) async fn stop(self) {

@@ -39,7 +39,7 @@ async fn what_was_not_started_is_handed_back_while_the_last_job_still_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_handed_back_wait_for_the_next_worker_in_their_order() {
+async fn entries_handed_back_wait_for_the_next_worker() {
     let mut rig = Rig::start().await;
     rig.config.min_idle = Duration::from_secs(3_600);
     let pushed = rig.push_numbered(10).await;
@@ -47,21 +47,17 @@ async fn entries_handed_back_wait_for_the_next_worker_in_their_order() {
     let job = first.next().await;
     eventually("six wait beside the one that runs", async || rig.pending().await == 7).await;
     job.succeed();
-    let mut done = vec![pushed[0].clone()];
+    // One more may start before the worker notices, and is done then.
     first.ask_to_stop();
-    // One more may have started before the request.
-    while let Some(id) = first.surprise() {
-        done.push(id);
-    }
     first.ended().await;
     assert!(rig.consumers().await.iter().all(|name| !name.starts_with("first:")), "it left the group");
 
     let mut second = rig.worker("second", 1);
     let rest = rig.len().await;
-    let taken = second.run_through(rest).await;
-    let mut sorted = taken.clone();
-    sorted.sort();
-    assert_eq!(sorted, pushed[pushed.len() - rest..]);
+    assert!(rest >= pushed.len() - 2);
+    let mut taken = second.run_through(rest).await;
+    taken.sort();
+    assert_eq!(taken, pushed[pushed.len() - rest..]);
     rig.drained().await;
     second.stop().await;
 }

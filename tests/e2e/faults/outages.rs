@@ -55,7 +55,8 @@ async fn redis_down_and_restarted_empty_costs_time_and_no_job() {
     assert_eq!(app.simulator.accepted_count(), 1);
 }
 
-#[tokio::test]
+// The proxy must go on while the app, when it is dropped, deletes its indices through it.
+#[tokio::test(flavor = "multi_thread")]
 async fn elasticsearch_down_and_back_delays_the_index_and_nothing_else() {
     let url = shared_url();
     let target = url.trim_start_matches("http://").trim_end_matches('/').parse().expect("host and port");

@@ -61,7 +61,7 @@ async fn a_status_that_is_faster_than_the_answer_counts() {
     let app = TestApp::without_search().await;
     app.simulator.fault(FaultRule::on(Provider::Whatsapp, Action::Delay { ms: 600 }));
     let message = posted(&app).await;
-    app.delivery_of(&message, "delivered").await;
+    app.eventually("a delivery", async || (state(&app, &message).await == "delivered").then_some(())).await;
     let job = app.job_of(&message, "deliver_whatsapp").await;
     assert_eq!(job.state, JobState::Running, "our request is not answered yet");
     app.settled().await;

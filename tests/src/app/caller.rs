@@ -5,6 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use ingest::auth::{TokenRequest, issue};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
@@ -116,9 +118,9 @@ impl Caller {
     /// # Panics
     /// When it is not answered 201.
     #[track_caller]
-    pub fn post_message(&self, thread: &str, body: Value) -> impl Future<Output = Value> + use<> {
+    pub fn post_message(&self, thread: &str, body: Value) -> BoxFuture<'static, Value> {
         let call = self.message(thread, body).expect(201);
-        async { call.await.body }
+        async { call.await.body }.boxed()
     }
 
     /// Posts a plain text.
@@ -126,7 +128,7 @@ impl Caller {
     /// # Panics
     /// As [`Caller::post_message`].
     #[track_caller]
-    pub fn say(&self, thread: &str, text: &str) -> impl Future<Output = Value> + use<> {
+    pub fn say(&self, thread: &str, text: &str) -> BoxFuture<'static, Value> {
         self.post_message(thread, json!({ "body": text }))
     }
 
@@ -135,9 +137,9 @@ impl Caller {
     /// # Panics
     /// When it is not answered 200.
     #[track_caller]
-    pub fn thread(&self, thread: &str) -> impl Future<Output = Value> + use<> {
+    pub fn thread(&self, thread: &str) -> BoxFuture<'static, Value> {
         let call = self.get(&format!("/chat/threads/{thread}")).expect(200);
-        async { call.await.body }
+        async { call.await.body }.boxed()
     }
 
     /// A page of messages; `query` begins with a question mark or is empty.
@@ -145,7 +147,7 @@ impl Caller {
     /// # Panics
     /// When it is not answered 200.
     #[track_caller]
-    pub fn messages(&self, thread: &str, query: &str) -> impl Future<Output = Reply> + use<> {
+    pub fn messages(&self, thread: &str, query: &str) -> BoxFuture<'static, Reply> {
         self.get(&format!("/chat/threads/{thread}/messages{query}")).expect(200)
     }
 }
@@ -179,15 +181,18 @@ impl Call {
     ///
     /// # Panics
     /// When there is no answer.
-    pub async fn send(self) -> Reply {
-        let response = match self.request.send().await {
-            Ok(response) => response,
-            Err(error) => panic!("{}: {error:?}", self.shown),
-        };
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.expect("a body");
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, body, text, shown: self.shown }
+    pub fn send(self) -> BoxFuture<'static, Reply> {
+        async move {
+            let response = match self.request.send().await {
+                Ok(response) => response,
+                Err(error) => panic!("{}: {error:?}", self.shown),
+            };
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let text = response.text().await.expect("a body");
+            let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+            Reply { status, headers, body, text, shown: self.shown }
+        }
+        .boxed()
     }
 
     /// Sends it and checks the status.
@@ -195,7 +200,7 @@ impl Call {
     /// # Panics
     /// At the caller's place, with the body, when the status is another.
     #[track_caller]
-    pub fn expect(self, status: u16) -> impl Future<Output = Reply> + use<> {
+    pub fn expect(self, status: u16) -> BoxFuture<'static, Reply> {
         let place = Location::caller();
         async move {
             let reply = self.send().await;
@@ -208,6 +213,7 @@ impl Call {
             );
             reply
         }
+        .boxed()
     }
 
     /// Sends it and checks that it is refused with `status` and `code`, in the form of the contract.
@@ -215,7 +221,7 @@ impl Call {
     /// # Panics
     /// As [`Call::expect`].
     #[track_caller]
-    pub fn refused(self, status: u16, code: &str) -> impl Future<Output = Reply> + use<> {
+    pub fn refused(self, status: u16, code: &str) -> BoxFuture<'static, Reply> {
         let (place, code) = (Location::caller(), code.to_owned());
         let call = self.expect(status);
         async move {
@@ -224,6 +230,7 @@ impl Call {
             reply.check_problem();
             reply
         }
+        .boxed()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Jobs put into the ledger by hand, and what is left of them.
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -34,51 +36,71 @@ impl TestApp {
     ///
     /// # Panics
     /// When Redis is away.
-    pub async fn wake(&self, job: &JobRow) {
-        let redis = &self.config().redis;
-        let wakeups = Wakeups::new(redis.url.expose(), &redis.prefix, redis.stream_cap).expect("a Redis URL");
-        assert_eq!(wakeups.push(job.queue, &[&job.id]).await.expect("Redis"), 1);
+    pub fn wake<'a>(&'a self, job: &'a JobRow) -> LocalBoxFuture<'a, ()> {
+        async move {
+            let redis = &self.config().redis;
+            let wakeups =
+                Wakeups::new(redis.url.expose(), &redis.prefix, redis.stream_cap).expect("a Redis URL");
+            assert_eq!(wakeups.push(job.queue, &[&job.id]).await.expect("Redis"), 1);
+        }
+        .boxed_local()
     }
 
     /// Deletes all our keys in Redis, as `FLUSHALL` would.
     ///
     /// # Panics
     /// When Redis is away.
-    pub async fn empty_redis(&self) {
-        super::ending::forget_redis(self.config()).await.expect("Redis");
+    pub fn empty_redis(&self) -> LocalBoxFuture<'_, ()> {
+        async move {
+            super::ending::forget_redis(self.config()).await.expect("Redis");
+        }
+        .boxed_local()
     }
 
     /// Job `id` as it is now; none when it was done and removed.
     ///
     /// # Panics
     /// When MongoDB is away.
-    pub async fn job(&self, id: &str) -> Option<JobRow> {
-        self.ledger().job(id).await.expect("the ledger")
+    pub fn job<'a>(&'a self, id: &'a str) -> LocalBoxFuture<'a, Option<JobRow>> {
+        async move { self.ledger().job(id).await.expect("the ledger") }.boxed_local()
     }
 
     /// How many rows of the audit trail say `action` of `target`.
     ///
     /// # Panics
     /// When MongoDB is away.
-    pub async fn audit_rows(&self, action: &str, target: &str) -> Vec<shared::store::AuditRow> {
-        let filter = shared::store::AuditFilter {
-            account: Some(AccountId::parse(ACCOUNT).expect("an account")),
-            action: Some(action.to_owned()),
-            target_id: Some(target.to_owned()),
-            outcome: None,
-            limit: 100,
-        };
-        self.store().audit().find(&filter).await.expect("the audit trail")
+    pub fn audit_rows<'a>(
+        &'a self,
+        action: &'a str,
+        target: &'a str,
+    ) -> LocalBoxFuture<'a, Vec<shared::store::AuditRow>> {
+        async move {
+            let filter = shared::store::AuditFilter {
+                account: Some(AccountId::parse(ACCOUNT).expect("an account")),
+                action: Some(action.to_owned()),
+                target_id: Some(target.to_owned()),
+                outcome: None,
+                limit: 100,
+            };
+            self.store().audit().find(&filter).await.expect("the audit trail")
+        }
+        .boxed_local()
     }
 
     /// The audit row of the request with this id, if there is one.
     ///
     /// # Panics
     /// When MongoDB is away.
-    pub async fn audit_of_request(&self, request_id: &str) -> Vec<shared::store::AuditRow> {
-        use futures::TryStreamExt as _;
-        let rows = self.store().raw().collection::<shared::store::AuditRow>("audit");
-        let found = rows.find(doc! { "requestId": request_id }).await.expect("the audit trail");
-        found.try_collect().await.expect("audit rows")
+    pub fn audit_of_request<'a>(
+        &'a self,
+        request_id: &'a str,
+    ) -> LocalBoxFuture<'a, Vec<shared::store::AuditRow>> {
+        async move {
+            use futures::TryStreamExt as _;
+            let rows = self.store().raw().collection::<shared::store::AuditRow>("audit");
+            let found = rows.find(doc! { "requestId": request_id }).await.expect("the audit trail");
+            found.try_collect().await.expect("audit rows")
+        }
+        .boxed_local()
     }
 }

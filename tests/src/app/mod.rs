@@ -28,6 +28,8 @@ mod waiting;
 mod watch;
 pub mod webhooks;
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -82,18 +84,18 @@ struct Workers {
 
 impl TestApp {
     /// Ingest with workers for every queue.
-    pub async fn full() -> Self {
-        Setup::default().full().await
+    pub fn full() -> LocalBoxFuture<'static, Self> {
+        async move { Setup::default().full().await }.boxed_local()
     }
 
     /// Ingest with workers for every queue but search, for tests that find nothing: making indices takes a second.
-    pub async fn without_search() -> Self {
-        Setup::default().without_search().await
+    pub fn without_search() -> LocalBoxFuture<'static, Self> {
+        async move { Setup::default().without_search().await }.boxed_local()
     }
 
     /// Ingest alone; jobs stay in the ledger.
-    pub async fn ingest_only() -> Self {
-        Setup::default().ingest_only().await
+    pub fn ingest_only() -> LocalBoxFuture<'static, Self> {
+        async move { Setup::default().ingest_only().await }.boxed_local()
     }
 
     /// Begins with another setting: `TestApp::with("BELLHOP_HTTP__RATE_LIMIT", "2/s").full().await`.
@@ -112,8 +114,8 @@ impl TestApp {
     }
 
     /// The metrics of this process, as `/metrics` serves them; other tests' are among them.
-    pub async fn metrics(&self) -> String {
-        self.door.text(&format!("{}/metrics", self.admin_url)).await
+    pub fn metrics(&self) -> LocalBoxFuture<'_, String> {
+        async move { self.door.text(&format!("{}/metrics", self.admin_url)).await }.boxed_local()
     }
 
     /// The database, to look behind the curtain.

@@ -1,5 +1,7 @@
 //! Who calls, and the threads and reservations they call about.
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 use shared::domain::actor::Role;
 
@@ -42,29 +44,42 @@ impl TestApp {
     }
 
     /// A new thread of the account, made by a service; `content` is the body of the request.
-    pub async fn thread(&self, content: Value) -> String {
-        let made = self.service("setup").post("/chat/threads", content).expect(201).await;
-        made["threadId"].as_str().expect("an id").to_owned()
+    pub fn thread(&self, content: Value) -> LocalBoxFuture<'_, String> {
+        async move {
+            let made = self.service("setup").post("/chat/threads", content).expect(201).await;
+            made["threadId"].as_str().expect("an id").to_owned()
+        }
+        .boxed_local()
     }
 
     /// A reservation whose guest has this phone.
-    pub async fn reservation(&self, id: &str, phone: &str) {
-        self.watch.add(phone.trim_start_matches('+'));
-        let put =
-            self.service("setup").put(&format!("/chat/reservations/{id}"), json!({ "guestPhone": phone }));
-        let status = put.send().await.status;
-        assert!(matches!(status, 200 | 201), "{status}");
+    pub fn reservation<'a>(&'a self, id: &'a str, phone: &'a str) -> LocalBoxFuture<'a, ()> {
+        async move {
+            self.watch.add(phone.trim_start_matches('+'));
+            let put = self
+                .service("setup")
+                .put(&format!("/chat/reservations/{id}"), json!({ "guestPhone": phone }));
+            let status = put.send().await.status;
+            assert!(matches!(status, 200 | 201), "{status}");
+        }
+        .boxed_local()
     }
 
     /// A thread whose reservation leads to `phone`.
-    pub async fn whatsapp_thread(&self, phone: &str) -> String {
-        let id = format!("res-{}", ulid::Ulid::new());
-        self.reservation(&id, phone).await;
-        self.thread(json!({ "reservationId": id })).await
+    pub fn whatsapp_thread<'a>(&'a self, phone: &'a str) -> LocalBoxFuture<'a, String> {
+        async move {
+            let id = format!("res-{}", ulid::Ulid::new());
+            self.reservation(&id, phone).await;
+            self.thread(json!({ "reservationId": id })).await
+        }
+        .boxed_local()
     }
 
     /// Tells the directory that `uid` is an agent, by a call of theirs.
-    pub async fn introduce_agent(&self, uid: &str) {
-        self.agent(uid).get("/chat/threads").expect(200).await;
+    pub fn introduce_agent<'a>(&'a self, uid: &'a str) -> LocalBoxFuture<'a, ()> {
+        async move {
+            self.agent(uid).get("/chat/threads").expect(200).await;
+        }
+        .boxed_local()
     }
 }

@@ -1,5 +1,7 @@
 //! How a [`TestApp`] is configured and started.
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -80,30 +82,39 @@ impl Setup {
     ///
     /// # Panics
     /// When a server is away or the configuration is wrong.
-    pub async fn full(self) -> TestApp {
-        let mut app = self.start(Queue::ALL.to_vec()).await;
-        app.index().ensure().await.expect("search indices");
-        app.start_workers();
-        app
+    pub fn full(self) -> LocalBoxFuture<'static, TestApp> {
+        async move {
+            let mut app = self.start(Queue::ALL.to_vec()).await;
+            app.index().ensure().await.expect("search indices");
+            app.start_workers();
+            app
+        }
+        .boxed_local()
     }
 
     /// Starts ingest and workers for every queue but search.
     ///
     /// # Panics
     /// As [`Setup::full`].
-    pub async fn without_search(self) -> TestApp {
-        let queues = Queue::ALL.into_iter().filter(|queue| *queue != Queue::Search).collect();
-        let mut app = self.start(queues).await;
-        app.start_workers();
-        app
+    pub fn without_search(self) -> LocalBoxFuture<'static, TestApp> {
+        async move {
+            let queues = Queue::ALL.into_iter().filter(|queue| *queue != Queue::Search).collect();
+            let mut app = self.start(queues).await;
+            app.start_workers();
+            app
+        }
+        .boxed_local()
     }
 
     /// Starts ingest alone; [`TestApp::start_workers`] may follow, for every queue but search.
     ///
     /// # Panics
     /// As [`Setup::full`].
-    pub async fn ingest_only(self) -> TestApp {
-        self.start(Queue::ALL.into_iter().filter(|queue| *queue != Queue::Search).collect()).await
+    pub fn ingest_only(self) -> LocalBoxFuture<'static, TestApp> {
+        async move {
+            self.start(Queue::ALL.into_iter().filter(|queue| *queue != Queue::Search).collect()).await
+        }
+        .boxed_local()
     }
 
     async fn start(self, queues: Vec<Queue>) -> TestApp {

@@ -1,6 +1,8 @@
 //! Waiting for what happens behind a request: by a condition that is looked at again and again, with a deadline
 //! and a panic that shows what was there instead.
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -35,7 +37,7 @@ impl TestApp {
         async move {
             let deadline = Instant::now() + SOON;
             loop {
-                if let Some(found) = look().await {
+                if let Some(found) = Box::pin(look()).await {
                     return found;
                 }
                 if Instant::now() > deadline {
@@ -51,61 +53,74 @@ impl TestApp {
     /// # Panics
     /// At the caller's place, with the jobs that are left, when that takes longer than [`SOON`].
     #[track_caller]
-    pub fn settled(&self) -> impl Future<Output = ()> + '_ {
+    pub fn settled(&self) -> LocalBoxFuture<'_, ()> {
         self.eventually("the end of all jobs", async || {
             let left = self.jobs_where(doc! { "state": { "$in": ["queued", "running"] } }).await;
             left.is_empty().then_some(())
         })
+        .boxed_local()
     }
 
-    /// Waits until the delivery of a posted message is in `state`, and returns the message with its attempts. Where
-    /// a message rests (failed, parked, unknown) its attempt has ended too: that is written a moment later.
+    /// Waits until the delivery of a posted message is in `state`, and returns the message with its attempts, all
+    /// of which have ended: that is written a moment after the delivery.
     ///
     /// # Panics
     /// As [`TestApp::eventually`].
     #[track_caller]
-    pub fn delivery_of<'a>(&'a self, message: &'a Value, state: &'a str) -> impl Future<Output = Value> + 'a {
+    pub fn delivery_of<'a>(&'a self, message: &'a Value, state: &'a str) -> LocalBoxFuture<'a, Value> {
         self.eventually(state, async move || {
             let story = self.story(message).await;
-            let rests = matches!(state, "failed" | "parked" | "unknown");
             let running = story["attempts"].as_array()?.iter().any(|attempt| attempt["outcome"].is_null());
-            (story["delivery"]["state"] == state && !(rests && running)).then_some(story)
+            (story["delivery"]["state"] == state && !running).then_some(story)
         })
+        .boxed_local()
     }
 
     /// A posted message with its attempts, as an admin sees it.
-    pub async fn story(&self, message: &Value) -> Value {
-        let part = |field: &str| message[field].as_str().expect("a stored message").to_owned();
-        let path = format!("/chat/threads/{}/messages/{}", part("threadId"), part("messageId"));
-        self.admin("reader").get(&path).expect(200).await.body
+    pub fn story<'a>(&'a self, message: &'a Value) -> LocalBoxFuture<'a, Value> {
+        async move {
+            let part = |field: &str| message[field].as_str().expect("a stored message").to_owned();
+            let path = format!("/chat/threads/{}/messages/{}", part("threadId"), part("messageId"));
+            self.admin("reader").get(&path).expect(200).await.body
+        }
+        .boxed_local()
     }
 
     /// The jobs of the queues of this app that match `filter`, oldest first.
     ///
     /// # Panics
     /// When MongoDB is away.
-    pub async fn jobs_where(&self, mut filter: Document) -> Vec<JobRow> {
-        let queues: Vec<&str> = self.queues.iter().map(|queue| queue.as_str()).collect();
-        filter.insert("queue", doc! { "$in": queues });
-        let jobs = self.store().raw().collection::<JobRow>("jobs");
-        let found = jobs.find(filter).sort(doc! { "_id": 1 }).await.expect("jobs");
-        found.try_collect().await.expect("jobs")
+    pub fn jobs_where(&self, mut filter: Document) -> LocalBoxFuture<'_, Vec<JobRow>> {
+        async move {
+            let queues: Vec<&str> = self.queues.iter().map(|queue| queue.as_str()).collect();
+            filter.insert("queue", doc! { "$in": queues });
+            let jobs = self.store().raw().collection::<JobRow>("jobs");
+            let found = jobs.find(filter).sort(doc! { "_id": 1 }).await.expect("jobs");
+            found.try_collect().await.expect("jobs")
+        }
+        .boxed_local()
     }
 
     /// The jobs called `name` of a posted message.
-    pub async fn jobs_of(&self, message: &Value, name: &str) -> Vec<JobRow> {
-        let key = format!("{ACCOUNT}/{}", message["messageId"].as_str().expect("a stored message"));
-        self.jobs_where(doc! { "message": key, "name": name }).await
+    pub fn jobs_of<'a>(&'a self, message: &'a Value, name: &'a str) -> LocalBoxFuture<'a, Vec<JobRow>> {
+        async move {
+            let key = format!("{ACCOUNT}/{}", message["messageId"].as_str().expect("a stored message"));
+            self.jobs_where(doc! { "message": key, "name": name }).await
+        }
+        .boxed_local()
     }
 
     /// The one job called `name` of a posted message.
     ///
     /// # Panics
     /// When there is none or more than one.
-    pub async fn job_of(&self, message: &Value, name: &str) -> JobRow {
-        let mut jobs = self.jobs_of(message, name).await;
-        assert_eq!(jobs.len(), 1, "{name}");
-        jobs.remove(0)
+    pub fn job_of<'a>(&'a self, message: &'a Value, name: &'a str) -> LocalBoxFuture<'a, JobRow> {
+        async move {
+            let mut jobs = self.jobs_of(message, name).await;
+            assert_eq!(jobs.len(), 1, "{name}");
+            jobs.remove(0)
+        }
+        .boxed_local()
     }
 
     async fn open_jobs(&self) -> String {

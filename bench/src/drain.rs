@@ -16,7 +16,8 @@ use crate::http::request;
 use crate::load::{self, HttpPoster, Kind, Meter, Spread};
 use crate::posts::THREADS;
 use crate::report::{Report, median, number};
-use crate::stack::{ACCOUNT, Stack, Town};
+use crate::stack::{ACCOUNT, Stack};
+use crate::town::Town;
 
 /// Documents of one `_bulk` and of one insert of the raw loop: as many as the workers take.
 const BATCH: usize = 500;

@@ -14,7 +14,8 @@ use shared::store::Store;
 use ulid::Ulid;
 
 use crate::load::{Kind, Poster, Spread, post_request, text};
-use crate::stack::{ACCOUNT, Stack, Town};
+use crate::stack::{ACCOUNT, Stack};
+use crate::town::Town;
 
 /// What all raw callers share.
 pub(crate) struct Floor {

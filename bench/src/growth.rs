@@ -11,7 +11,8 @@ use crate::Options;
 use crate::load::{self, HttpPoster, Kind, Meter, Spread};
 use crate::posts::THREADS;
 use crate::report::{Report, median, number};
-use crate::stack::{Stack, Town};
+use crate::stack::Stack;
+use crate::town::Town;
 
 const CALLERS: usize = 64;
 /// Measurements at each size.

@@ -12,7 +12,8 @@ use mongodb::bson::DateTime;
 use crate::Options;
 use crate::load::{Kind, histogram, post_request, text};
 use crate::report::{Report, number};
-use crate::stack::{Stack, Town};
+use crate::stack::Stack;
+use crate::town::Town;
 
 /// Guests that are written to, each by a thread and a phone of its own.
 const RECIPIENTS: usize = 2_000;

@@ -8,7 +8,8 @@ use crate::floor::Floor;
 use crate::load::{self, HttpPoster, Kind, Slice, Spread};
 use crate::posts::THREADS;
 use crate::report::{Report, median, number};
-use crate::stack::{Stack, Town};
+use crate::stack::Stack;
+use crate::town::Town;
 
 const CALLERS: usize = 64;
 /// How long the workers may take for what a slice left behind.

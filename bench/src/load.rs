@@ -10,7 +10,8 @@ use rand::Rng as _;
 
 use crate::http::{Connection, request};
 use crate::process::Pid;
-use crate::stack::{Ingest, Town};
+use crate::stack::Ingest;
+use crate::town::Town;
 
 /// How long the posts that are under way at the end of a slice may take.
 const STRAGGLERS: Duration = Duration::from_secs(60);

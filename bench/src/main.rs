@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod searchable;
 mod stack;
+mod town;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,9 @@ pub(crate) struct Options {
     /// posts: compare these numbers of committers; without it, the default.
     #[arg(long, value_delimiter = ',')]
     pub(crate) slots: Vec<usize>,
+    /// posts: compare these settings, NAME=value;NAME=value.
+    #[arg(long = "variant")]
+    pub(crate) variants: Vec<String>,
     /// posts: compare these builds of ingest; without it, the one beside this program.
     #[arg(long, value_delimiter = ',')]
     pub(crate) ingest: Vec<PathBuf>,

@@ -10,7 +10,8 @@ use crate::load::{self, HttpPoster, Kind, Spread};
 use crate::posts::THREADS;
 use crate::process::Pid;
 use crate::report::{Report, number};
-use crate::stack::{Stack, Town};
+use crate::stack::Stack;
+use crate::town::Town;
 
 const CALLERS: usize = 64;
 /// Looks on the way.

@@ -8,7 +8,8 @@ use crate::floor::Floor;
 use crate::load::{self, HttpPoster, Slice, Spread};
 use crate::process::Pid;
 use crate::report::{Report, median, number};
-use crate::stack::{Stack, Town};
+use crate::stack::Stack;
+use crate::town::Town;
 
 /// Threads that are posted to.
 pub(crate) const THREADS: usize = 1_000;
@@ -52,28 +53,29 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// The ingests to compare: builds × numbers of committers.
 /// A name, the program to measure if it is not the usual one, and its settings.
 type Wanted = (String, Option<PathBuf>, Vec<(String, String)>);
 
+/// The ingests to compare: builds × settings.
 fn wanted(options: &Options) -> Vec<Wanted> {
-    let builds: Vec<Option<PathBuf>> = if options.ingest.is_empty() {
-        vec![None]
-    } else {
-        options.ingest.iter().cloned().map(Some).collect()
+    let mut settings: Vec<String> =
+        options.slots.iter().map(|slots| format!("BELLHOP_COMMIT__SLOTS={slots}")).collect();
+    settings.extend(options.variants.iter().cloned());
+    if settings.is_empty() {
+        settings.push(String::new());
+    }
+    let builds: Vec<Option<PathBuf>> = match &options.ingest[..] {
+        [] => vec![None],
+        some => some.iter().cloned().map(Some).collect(),
     };
-    let slots: Vec<Option<usize>> =
-        if options.slots.is_empty() { vec![None] } else { options.slots.iter().copied().map(Some).collect() };
     let mut all = Vec::new();
     for (number, build) in builds.iter().enumerate() {
-        for slots in &slots {
-            let mut label = if builds.len() > 1 { format!("build {number}") } else { "ours".to_owned() };
-            let mut extra = Vec::new();
-            if let Some(slots) = slots {
-                label.push_str(&format!(", {slots} slots"));
-                extra.push(("BELLHOP_COMMIT__SLOTS".to_owned(), slots.to_string()));
-            }
-            all.push((label, build.clone(), extra));
+        for settings in &settings {
+            let pairs = settings.split(';').filter_map(|pair| pair.split_once('='));
+            let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let mut label = if builds.len() > 1 { format!("build {number} ") } else { "ours ".to_owned() };
+            label.push_str(settings.trim_start_matches("BELLHOP_"));
+            all.push((label.trim().to_owned(), build.clone(), pairs));
         }
     }
     all

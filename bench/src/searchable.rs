@@ -12,7 +12,8 @@ use crate::latency::{at_rate, now_ms};
 use crate::load::histogram;
 use crate::posts::THREADS;
 use crate::report::{Report, number};
-use crate::stack::{ACCOUNT, Stack, Town};
+use crate::stack::{ACCOUNT, Stack};
+use crate::town::Town;
 
 /// Posts per second.
 const RATE: u32 = 20;

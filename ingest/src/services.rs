@@ -9,6 +9,7 @@ use shared::committer::{Committer, Directory, Pusher};
 use shared::config::Config;
 use shared::ledger::Ledger;
 use shared::queue::Wakeups;
+use shared::search::SearchIndex;
 use shared::store::Store;
 
 use crate::auth::Authenticator;
@@ -46,8 +47,11 @@ impl Services {
         let redis = &config.redis;
         let wakeups =
             Wakeups::new(redis.url.expose(), &redis.prefix, redis.stream_cap).context("prepare redis")?;
+        let elastic = &config.elasticsearch;
+        let search =
+            SearchIndex::new(elastic.url.expose(), &elastic.prefix).context("prepare elasticsearch")?;
         let indexed = Arc::new(AtomicBool::new(false));
-        let health = Arc::new(Self::health(&store, &wakeups, &indexed));
+        let health = Arc::new(Self::health(&store, &wakeups, &search, &indexed));
         let pusher = Pusher::start(wakeups);
         let directory = Directory::new(&store);
         let push_grace = config.dispatcher.push_grace;
@@ -66,9 +70,9 @@ impl Services {
         Ok(Arc::new(Self { config, store, chat, events, auth, health }))
     }
 
-    fn health(store: &Store, wakeups: &Wakeups, indexed: &Arc<AtomicBool>) -> Health {
+    fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {
         let indexed = Arc::clone(indexed);
-        let (store, wakeups) = (store.clone(), wakeups.clone());
+        let (store, wakeups, search) = (store.clone(), wakeups.clone(), search.clone());
         let health = Health::default().with("mongodb", true, move || {
             let store = store.clone();
             async move { Ok(store.check_writable().await?) }
@@ -77,9 +81,13 @@ impl Services {
             let there = indexed.load(Ordering::Acquire);
             async move { if there { Ok(()) } else { anyhow::bail!("the indexes are not made yet") } }
         });
-        health.with("redis", false, move || {
+        let health = health.with("redis", false, move || {
             let wakeups = wakeups.clone();
             async move { Ok(wakeups.ping().await?) }
+        });
+        health.with("elasticsearch", false, move || {
+            let search = search.clone();
+            async move { search.health().await.map(drop).map_err(Into::into) }
         })
     }
 }

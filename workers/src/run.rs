@@ -51,6 +51,9 @@ pub async fn run(config: Arc<Config>, options: Options, stop: CancellationToken)
     tracing::info!(listen = %bound, queues = names.join(","), "workers run");
     let dispatching =
         shared::task::spawn("dispatcher", dispatcher::run(ctx.clone(), Registry::all(), stop.clone()));
+    if queues.contains(&Queue::Search) {
+        shared::task::spawn("search-indices", prepare_search(ctx.clone(), stop.clone()));
+    }
     let result = work(&ctx, &queues, &options, stop).await;
     let _ = dispatching.await; // ends with `stop`
     ctx.batcher.close().await;
@@ -58,7 +61,19 @@ pub async fn run(config: Arc<Config>, options: Options, stop: CancellationToken)
     result
 }
 
-/// Indexes of MongoDB, tried until they are there; those of Elasticsearch are made when first written to.
+/// Makes the search indices ahead of the first message, tried until they are there: making them takes seconds.
+async fn prepare_search(ctx: Context, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match ctx.index.ensure().await {
+            Ok(_) => return,
+            Err(error) => tracing::warn!(%error, "elasticsearch is not ready; trying again"),
+        }
+        let pause = tokio::time::sleep(Duration::from_secs(5));
+        tokio::select! { () = pause => {}, () = stop.cancelled() => {} }
+    }
+}
+
+/// Indexes of MongoDB, tried until they are there.
 async fn prepare(ctx: &Context, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         match ctx.store.ensure_indexes().await {

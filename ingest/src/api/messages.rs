@@ -225,12 +225,12 @@ impl MessagesApi {
     async fn create(
         &self,
         caller: Caller,
-        trace: Trace,
         id: Path<Id<ThreadId>>,
         /// Makes a repeated request harmless: the same content is answered as before, other content is 409.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Id<KeyForm>>>,
         body: StrictJson<MessageIn>,
+        trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<PostedOut, ApiError> {
         let draft = body.0.try_into()?;
@@ -247,7 +247,6 @@ impl MessagesApi {
     async fn list(
         &self,
         caller: Caller,
-        _trace: Trace,
         id: Path<Id<ThreadId>>,
         /// The oldest message that the client holds: older ones are answered.
         #[oai(name = "upperRef")]
@@ -263,6 +262,7 @@ impl MessagesApi {
         /// Only messages with all these words; the last may be the beginning of one.
         #[oai(validator(min_length = 1, max_length = 256))]
         search: Query<Option<String>>,
+        _trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<MessagesOut>, ApiError> {
         let query = ListQuery {
@@ -281,9 +281,9 @@ impl MessagesApi {
     async fn get(
         &self,
         caller: Caller,
-        _trace: Trace,
         id: Path<Id<ThreadId>>,
         message_id: Path<Id<MessageId>>,
+        _trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<MessageStoryOut>, ApiError> {
         let story = services.chat.message_story(&caller, &id.0.0, &message_id.0.0).await?;

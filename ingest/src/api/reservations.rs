@@ -102,9 +102,9 @@ impl ReservationsApi {
     async fn put(
         &self,
         caller: Caller,
-        trace: Trace,
         id: Path<Id<ReservationId>>,
         body: StrictJson<ReservationIn>,
+        trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<PutOut, ApiError> {
         let (stored, new) = services.chat.put_reservation(&caller, &trace, &id.0.0, body.0.into()).await?;
@@ -117,8 +117,8 @@ impl ReservationsApi {
     async fn get(
         &self,
         caller: Caller,
-        _trace: Trace,
         id: Path<Id<ReservationId>>,
+        _trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<ReservationOut>, ApiError> {
         let reservation = services.chat.reservation(&caller, &id.0.0).await?;

@@ -17,7 +17,7 @@ use super::shapes::{KindOut, StatusOut, ThreadOut};
 use super::sources::SourceForm;
 use crate::auth::Caller;
 use crate::chat::{KeyForm, Trace};
-use crate::http::{ApiError, Id, StrictJson};
+use crate::http::{ApiError, Id, OptionalJson, StrictJson};
 use crate::services::Services;
 
 pub(super) struct ThreadsApi;
@@ -159,11 +159,11 @@ impl ThreadsApi {
     async fn create(
         &self,
         caller: Caller,
-        trace: Trace,
         /// Makes a repeated request harmless: the same content is answered as before, other content is 409.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Id<KeyForm>>>,
         body: StrictJson<ThreadIn>,
+        trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<CreatedOut, ApiError> {
         let (view, replayed) =
@@ -181,7 +181,6 @@ impl ThreadsApi {
     async fn list(
         &self,
         caller: Caller,
-        _trace: Trace,
         /// `recent` by default.
         view: Query<Option<ViewIn>>,
         source: Query<Option<Id<SourceForm>>>,
@@ -193,6 +192,7 @@ impl ThreadsApi {
         /// 1 to 100, 20 by default.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<u32>>,
+        _trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<ThreadsOut>, ApiError> {
         let filter = ThreadFilter {
@@ -213,8 +213,8 @@ impl ThreadsApi {
     async fn get(
         &self,
         caller: Caller,
-        _trace: Trace,
         id: Path<Id<ThreadId>>,
+        _trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<ThreadOut>, ApiError> {
         let view = services.chat.thread(&caller, &id.0.0).await?;
@@ -226,9 +226,9 @@ impl ThreadsApi {
     async fn update(
         &self,
         caller: Caller,
-        trace: Trace,
         id: Path<Id<ThreadId>>,
         body: StrictJson<ThreadPatchIn>,
+        trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<ThreadOut>, ApiError> {
         let view = services.chat.patch_thread(&caller, &trace, &id.0.0, body.0.into()).await?;
@@ -242,12 +242,12 @@ impl ThreadsApi {
     async fn read(
         &self,
         caller: Caller,
-        trace: Trace,
         id: Path<Id<ThreadId>>,
-        body: StrictJson<ReadMarkIn>,
+        body: OptionalJson<ReadMarkIn>,
+        trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<ReadMarkOut>, ApiError> {
-        let up_to = body.0.up_to.map(|id| id.0);
+        let up_to = body.0.and_then(|mark| mark.up_to).map(|id| id.0);
         let unread_count = services.chat.read(&caller, &trace, &id.0.0, up_to).await?;
         Ok(StrictJson(ReadMarkOut { thread_id: id.0.0.to_string(), unread_count }))
     }

@@ -100,9 +100,9 @@ impl UsersApi {
     async fn put(
         &self,
         caller: Caller,
-        trace: Trace,
         uid: Path<Id<Uid>>,
         body: StrictJson<UserIn>,
+        trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<PutOut, ApiError> {
         let put = UserPut {
@@ -121,8 +121,8 @@ impl UsersApi {
     async fn get(
         &self,
         caller: Caller,
-        _trace: Trace,
         uid: Path<Id<Uid>>,
+        _trace: Trace,
         services: Data<&Arc<Services>>,
     ) -> Result<StrictJson<UserOut>, ApiError> {
         let user = services.chat.user(&caller, &uid.0.0).await?;

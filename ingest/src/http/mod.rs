@@ -50,6 +50,7 @@ mod health;
 mod ids;
 pub(crate) mod json;
 mod limit;
+mod optional_json;
 mod problem;
 mod routes;
 mod schema;
@@ -63,6 +64,7 @@ pub use client::ClientAddress;
 pub use error::{ApiError, Code, DeskError};
 pub use health::{Health, Report};
 pub use ids::{Id, IdForm};
+pub use optional_json::OptionalJson;
 pub use strict_json::StrictJson;
 
 pub(crate) use admin::routes as admin_routes;

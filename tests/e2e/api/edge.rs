@@ -3,6 +3,7 @@
 use mongodb::bson::doc;
 use reqwest::Method;
 use serde_json::json;
+use shared::domain::actor::Role;
 use tests::app::TestApp;
 
 #[tokio::test]
@@ -139,6 +140,8 @@ async fn an_answer_has_its_time_when_mongodb_hangs() {
     let refused =
         app.agent("anna").message(&thread, json!({ "body": "canary" })).refused(503, "unavailable").await;
     assert!(refused.header("retry-after").parse::<u64>().is_ok(), "{:?}", refused.headers);
+    let newcomer = app.named("newcomer", Role::Agent, "New");
+    newcomer.message(&thread, json!({ "body": 5 })).refused(400, "invalid_request").await;
     app.mongodb_proxy().heal();
     app.eventually("a post after MongoDB is back", async || {
         let reply =

@@ -1,8 +1,10 @@
-//! What the product survives: emptied and absent servers, a large backlog. Short times here; the
+//! What the product survives: killed programs, emptied and absent servers, a large backlog. Short times here; the
 //! full ones with `dev/faults`.
 
 mod backlog;
+mod ingest_dies;
 mod outages;
+mod worker_dies;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 
 pub mod committer;
 pub mod config;
+pub mod credentials;
 pub mod domain;
 pub mod failpoint;
 pub mod ledger;

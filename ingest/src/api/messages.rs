@@ -69,6 +69,7 @@ impl TryFrom<MessageIn> for Draft {
             content_type: input.content_type.map(Into::into),
             author_id: input.author_id.map(|id| id.0),
             integration_app: None,
+            desk_type: None,
         })
     }
 }

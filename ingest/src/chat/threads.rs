@@ -161,17 +161,17 @@ impl Chat {
         up_to: Option<&MessageId>,
     ) -> Result<u64, ApiError> {
         let scope = self.store.account(&actor.account);
-        let seq = match up_to {
+        let place = match up_to {
             Some(message) => {
                 let thread = self.entitled_thread(actor, id).await?;
                 self.resolve(actor, &thread, Some(message)).await?;
-                scope.message(message).await?.map(|m| m.seq)
+                scope.message(message).await?.map(|m| m.place())
             }
             None => None,
         };
         let read = |thread: &Thread| {
             shared::domain::access::check_entitled(thread, actor)?;
-            Ok(thread.read_by(&actor.uid, seq.unwrap_or(thread.seq)))
+            Ok(thread.read_by(&actor.uid, place.unwrap_or(thread.place())))
         };
         let thread = self.change(actor, trace, id, read).await?;
         let mark = thread.read_up_to(&actor.uid);

@@ -201,6 +201,7 @@ fn changed(set: &mut Document, before: &Thread, after: &Thread) -> Result<(), mo
     }
     set_changed! {
         public_seq => "publicSeq",
+        customer_seq => "customerSeq",
         public_updated_at => "publicUpdatedAt",
         last_message => "lastMessage",
         last_public_message => "lastPublicMessage",

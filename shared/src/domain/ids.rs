@@ -72,6 +72,8 @@ id!(/// A message: `[A-Za-z0-9_-]{1,128}`.
     MessageId, "message id", 128, "");
 id!(/// A reservation: `[A-Za-z0-9_-]{1,128}`.
     ReservationId, "reservation id", 128, "");
+id!(/// A support token, by which a widget's account is found; not its secret: `[A-Za-z0-9_-]{1,64}`.
+    SupportTokenId, "support token id", 64, "");
 id!(/// A person or program, the `sub` of a token: `[A-Za-z0-9_.:@|+-]{1,128}`.
     Uid, "user id", 128, ".:@|+");
 
@@ -89,6 +91,20 @@ impl MessageId {
 
 impl ThreadId {
     /// A new id made by the server.
+    pub fn generate() -> Self {
+        Self(Arc::from(new_hex_id()))
+    }
+}
+
+impl SupportTokenId {
+    /// A new id made by the server.
+    pub fn generate() -> Self {
+        Self(Arc::from(new_hex_id()))
+    }
+}
+
+impl Uid {
+    /// A new id of a customer's conversation, made by the server.
     pub fn generate() -> Self {
         Self(Arc::from(new_hex_id()))
     }

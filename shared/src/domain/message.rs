@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::delivery::Delivery;
+use super::desk::DeskType;
 use super::ids::{AccountId, MalformedId, MessageId, ThreadId, Uid, key};
+use super::reading::Place;
 use super::time::Time;
 
 /// What kind of message it is. Never changes after the commit.
@@ -139,6 +141,8 @@ pub struct Draft {
     pub author_id: Option<Uid>,
     /// Bot or automation, support desk only.
     pub integration_app: Option<String>,
+    /// What it was called when it was posted through the support desk.
+    pub desk_type: Option<DeskType>,
 }
 
 /// A message as stored.
@@ -158,7 +162,13 @@ pub struct Message {
     /// The same for those who may not see notes; absent on notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_seq: Option<i64>,
+    /// How many messages of the room's customer there were, this one included; absent where there is no customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_seq: Option<i64>,
     pub author_id: Uid,
+    /// The author's conversation (support desk), where it is not called like the author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
     pub body: String,
     #[serde(rename = "type")]
     pub kind: MessageType,
@@ -172,6 +182,9 @@ pub struct Message {
     pub payment_content: Option<Document>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integration_app: Option<String>,
+    /// What it was called when it was posted through the support desk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desk_type: Option<DeskType>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
     /// Grows with each change that the search index must see.
@@ -186,6 +199,16 @@ impl Message {
     /// Whether customers and guests may see it.
     pub fn is_public(&self) -> bool {
         self.kind != MessageType::Note
+    }
+
+    /// Where it stands in its thread, for read marks.
+    pub fn place(&self) -> Place {
+        Place { seq: self.seq, customer_seq: self.customer_seq.unwrap_or(0) }
+    }
+
+    /// The conversation that it came from, as the support desk calls it.
+    pub fn conversation_id(&self) -> &str {
+        self.conversation_id.as_deref().unwrap_or(self.author_id.as_str())
     }
 
     /// The key of message `id` of `account`.
@@ -220,6 +243,9 @@ impl Draft {
         }
         if let Some(app) = &self.integration_app {
             field("app", app.as_bytes());
+        }
+        if let Some(desk_type) = self.desk_type {
+            field("desk", desk_type.as_str().as_bytes());
         }
         if let Some(payment) = &self.payment_content {
             field("payment", canonical(payment).to_string().as_bytes());

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod actor;
 pub mod delivery;
+pub mod desk;
 pub mod ids;
 pub mod jobs;
 pub mod message;
@@ -17,12 +18,15 @@ pub mod time;
 pub mod window;
 
 #[cfg(test)]
+mod desk_tests;
+#[cfg(test)]
 mod post_tests;
 #[cfg(test)]
 pub(crate) mod samples;
 
 pub use actor::{Actor, Role, Roles};
 pub use delivery::{Channel, Delivery, DeliveryState};
+pub use desk::{DeskType, SenderType};
 pub use ids::{AccountId, MessageId, ThreadId, Uid};
 pub use jobs::{JobDraft, JobKind, JobState};
 pub use message::{Attachment, ContentType, Draft, Message, MessageType, Source};

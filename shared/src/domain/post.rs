@@ -3,6 +3,7 @@
 use super::access::check_entitled;
 use super::actor::{Actor, Role, Roles};
 use super::delivery::{Channel, Delivery};
+use super::desk::DeskType;
 use super::ids::{MessageId, Uid, key};
 use super::jobs::{AUDIT_MESSAGE, DELIVER_SMS, DELIVER_WHATSAPP, FORWARD_TO_GUEST, INDEX_MESSAGE, JobDraft};
 use super::message::{Attachment, ContentType, Draft, Message, MessageType, Source};
@@ -104,6 +105,11 @@ fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message 
         thread: thread.key.clone(),
         seq: thread.seq + 1,
         public_seq: (kind != MessageType::Note).then_some(thread.public_seq + 1),
+        customer_seq: thread
+            .customer_id
+            .as_ref()
+            .map(|customer| thread.customer_seq + i64::from(*customer == author_id)),
+        conversation_id: conversation_of(actor, &author_id),
         author_id,
         body: draft.body,
         kind,
@@ -113,6 +119,7 @@ fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message 
         external_message_id: draft.external_message_id,
         payment_content: draft.payment_content,
         integration_app: draft.integration_app,
+        desk_type: draft.desk_type,
         delivery: None,
         rev: 1,
         content_hash,
@@ -121,7 +128,27 @@ fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message 
     }
 }
 
+/// The actor's conversation where it has another name than the author.
+fn conversation_of(actor: &Actor, author: &Uid) -> Option<String> {
+    let named = *author == actor.uid && actor.conversation_id != author.as_str();
+    named.then(|| actor.conversation_id.clone())
+}
+
+/// What the support desk's own types promise.
+fn check_desk_type(message: &Message) -> Result<(), Rejection> {
+    match message.desk_type {
+        Some(DeskType::Image | DeskType::File) if message.attachments.is_empty() => {
+            Err(Rejection::Unprocessable("a message of type image or file needs an attachment"))
+        }
+        Some(DeskType::Text | DeskType::Note) if message.body.is_empty() => Err(Rejection::Unprocessable(
+            "content is empty, which only a message of type image or file may be",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn check_content(message: &Message) -> Result<(), Rejection> {
+    check_desk_type(message)?;
     let is_payment = message.content_type != ContentType::Text;
     if message.payment_content.is_some() && !is_payment {
         return Err(Rejection::Unprocessable(
@@ -212,6 +239,7 @@ fn advance(thread: &Thread, roles: &Roles, message: &Message, actor: &Actor) -> 
     let mut next = thread.clone();
     next.version += 1;
     next.seq = message.seq;
+    next.customer_seq = message.customer_seq.unwrap_or(next.customer_seq);
     next.updated_at = message.created_at;
     add_distinct(&mut next.participant_ids, &message.author_id);
     if message.is_public() {
@@ -223,7 +251,8 @@ fn advance(thread: &Thread, roles: &Roles, message: &Message, actor: &Actor) -> 
     }
     next.last_message = Some(message.clone());
     raise_attention(&mut next, roles, message);
-    move_mark(&mut next.read_marks, &message.author_id, message.seq);
+    let end = next.place();
+    move_mark(&mut next.read_marks, &message.author_id, end);
     if message.kind == MessageType::WhatsappMessage {
         match message.source.as_str() {
             Source::HUBUBB => next.last_whatsapp_message_sent_at = Some(message.created_at),

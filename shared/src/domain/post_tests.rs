@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::actor::{Role, Roles};
 use super::message::{Attachment, ContentType, Draft, MessageType, Source};
 use super::post::{Commit, post};
+use super::reading::Place;
 use super::rejection::Rejection;
 use super::samples::{actor, thread, uid};
 use super::thread::{Thread, ThreadKind};
@@ -245,16 +246,20 @@ fn the_first_agent_to_reply_is_assigned_but_a_note_or_an_admin_assigns_nobody() 
     assert!(admin.expect("posts").thread.assigned_agent_ids.is_empty());
 }
 
+fn up_to(seq: i64) -> Place {
+    Place { seq, customer_seq: 0 }
+}
+
 #[test]
 fn attention_is_cleared_only_when_the_mark_reaches_what_raised_it() {
     let t = with_people(&["guest"]);
     let t = as_agent(&t, text("1")).expect("posts").thread;
     let t = as_agent(&t, text("2")).expect("posts").thread;
-    let partly = t.read_by(&uid("guest"), 1).expect("moves the mark");
+    let partly = t.read_by(&uid("guest"), up_to(1)).expect("moves the mark");
     assert_eq!(partly.needs_attention, [uid("guest")]);
-    let all = partly.read_by(&uid("guest"), 2).expect("moves the mark");
+    let all = partly.read_by(&uid("guest"), up_to(2)).expect("moves the mark");
     assert!(all.needs_attention.is_empty());
-    assert!(all.read_by(&uid("guest"), 1).is_none(), "a mark never goes back");
+    assert!(all.read_by(&uid("guest"), up_to(1)).is_none(), "a mark never goes back");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::access::{guest_viewers, staff_viewers};
 use super::actor::{Actor, Role};
 use super::ids::{AccountId, ReservationId, ThreadId, Uid, key};
 use super::message::{Message, Source};
+use super::reading::ReadMark;
 use super::rejection::Rejection;
 use super::time::Time;
 use super::window::Window;
@@ -60,7 +61,7 @@ impl ThreadStatus {
     }
 }
 
-/// Somebody's place in a thread: the `seq` up to which it is read, or that last raised attention.
+/// For whom a thread waits: the `seq` that last raised attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     pub uid: Uid,
@@ -85,6 +86,9 @@ pub struct Thread {
     /// Those named at creation and authors of public messages: what guests see as participants.
     pub public_participant_ids: Vec<Uid>,
     pub assigned_agent_ids: Vec<Uid>,
+    /// The customer of a support room: its conversation, fixed when the room is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<Uid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<ReservationId>,
     /// The latest message, without its `delivery` (joined when read).
@@ -100,7 +104,7 @@ pub struct Thread {
     /// `{uid: true}` of the same set.
     pub needs_attention_map: Document,
     /// Up to where each person has read.
-    pub read_marks: Vec<Mark>,
+    pub read_marks: Vec<ReadMark>,
     /// An unassigned support room that nobody has answered.
     pub awaiting_first_reply: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +117,9 @@ pub struct Thread {
     pub guest_viewers: Vec<String>,
     pub seq: i64,
     pub public_seq: i64,
+    /// How many messages of the room's customer there are.
+    #[serde(default)]
+    pub customer_seq: i64,
     /// Guards every write of the fields that `post` or the search index depends on.
     pub version: i64,
     /// Digest of the request that created it, for idempotent creation.
@@ -154,28 +161,37 @@ impl Thread {
         if !actor.role.is_staff() {
             return Err(Rejection::Forbidden("only staff may create threads"));
         }
-        let source = draft.source.unwrap_or_default();
         check_people(&draft.participant_ids)?;
         check_people(&draft.assigned_agent_ids)?;
-        let title = draft.title.unwrap_or_default();
-        check_title(&title)?;
+        check_title(draft.title.as_deref().unwrap_or_default())?;
+        Ok(Self::assemble(&actor.account, draft, None, now))
+    }
+
+    /// The thread that a checked draft makes.
+    pub(super) fn assemble(
+        account: &AccountId,
+        draft: ThreadDraft,
+        customer_id: Option<Uid>,
+        now: Time,
+    ) -> Thread {
         let kind = draft.kind.unwrap_or_default();
         let thread_id = draft.thread_id.unwrap_or_else(ThreadId::generate);
         let participants = distinct(draft.participant_ids);
         let assigned = distinct(draft.assigned_agent_ids);
         let mut thread = Thread {
-            key: key(&actor.account, &thread_id),
-            account_id: actor.account.clone(),
+            key: key(account, &thread_id),
+            account_id: account.clone(),
             thread_id,
             kind,
-            source,
-            title,
+            source: draft.source.unwrap_or_default(),
+            title: draft.title.unwrap_or_default(),
             status: ThreadStatus::Open,
             important: draft.important.unwrap_or_default(),
             public_participant_ids: participants.clone(),
             participant_ids: participants,
             awaiting_first_reply: kind == ThreadKind::Support && assigned.is_empty(),
             assigned_agent_ids: assigned,
+            customer_id,
             reservation_id: draft.reservation_id,
             last_message: None,
             last_public_message: None,
@@ -189,6 +205,7 @@ impl Thread {
             guest_viewers: Vec::new(),
             seq: 0,
             public_seq: 0,
+            customer_seq: 0,
             version: 1,
             content_hash: String::new(),
             created_at: now,
@@ -197,7 +214,7 @@ impl Thread {
         };
         thread.derive_viewers();
         thread.content_hash = creation_hash(&thread);
-        Ok(thread)
+        thread
     }
 
     /// The thread after a change by hand, with the next version; `None` when nothing changes. Staff only.
@@ -295,7 +312,10 @@ fn creation_hash(thread: &Thread) -> String {
         thread.reservation_id.as_ref().map_or("", ReservationId::as_str),
         &people(&thread.assigned_agent_ids),
         if thread.important { "important" } else { "" },
-    ] {
+    ]
+    .into_iter()
+    .chain(thread.customer_id.as_ref().map(Uid::as_str))
+    {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

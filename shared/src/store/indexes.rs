@@ -80,6 +80,26 @@ fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
         ),
         ("idempotency", vec![ttl("ttl", "createdAt", IDEMPOTENCY_TTL)]),
         (
+            "supportTokens",
+            vec![
+                unique("hash", doc! { "hash": 1 }, None),
+                partial("previous", doc! { "previous.hash": 1 }, exists("previous.hash")),
+                plain("account", doc! { "accountId": 1 }),
+            ],
+        ),
+        (
+            "supportSessions",
+            vec![
+                plain("token", doc! { "accountId": 1, "tokenId": 1 }),
+                // A document goes when the time in it has come.
+                ttl("expired", "expiresAt", Duration::ZERO),
+            ],
+        ),
+        (
+            "customers",
+            vec![unique("identity", doc! { "accountId": 1, "identityId": 1 }, Some(exists("identityId")))],
+        ),
+        (
             "audit",
             vec![
                 plain("account_time", doc! { "accountId": 1, "createdAt": -1 }),

@@ -5,6 +5,7 @@
 //! | `threads`, `messages` | conversations | the committer; `delivery` by workers |
 //! | `jobs` | the ledger of follow-up jobs | the committer, then workers and the dispatcher |
 //! | `users`, `reservations` | people and stays | the API |
+//! | `supportTokens`, `supportSessions`, `customers` | the support desk's own | the desk's endpoints |
 //! | `idempotency` | answered `Idempotency-Key`s, 48 h | the committer |
 //! | `audit` | who did what | the audit job; failures straight from a request |
 //! | `events` | raw provider events | webhooks |
@@ -13,6 +14,7 @@
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
 mod audit;
+mod desk;
 mod error;
 mod events;
 mod idempotency;
@@ -29,6 +31,7 @@ use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern}
 use mongodb::{Client, Collection, Database};
 
 pub use audit::{Audit, AuditFilter, AuditRow, Origin, Outcome, Subject};
+pub use desk::{Customer, PreviousToken, SUPPORT_TOKENS_MAX, SupportSession, SupportToken, VerifiedIdentity};
 pub(crate) use error::silence;
 pub use error::{StoreError, duplicate_index, is_away, is_transient};
 pub use events::{Event, EventState};

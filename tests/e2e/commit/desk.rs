@@ -204,6 +204,7 @@ fn redraft(message: &Message) -> Draft {
         content_type: Some(message.content_type),
         author_id: None,
         integration_app: message.integration_app,
+        desk_type: message.desk_type,
     }
 }
 

@@ -99,7 +99,8 @@ fn public_routes(
         names = names.with_open("/socket.io", "socket.io");
         routes = routes.nest_no_strip("/socket.io", sockets);
     }
-    let gate = Gate::start(&services.config, Arc::clone(&services.auth), names);
+    let sessions = services.desk.known_sessions();
+    let gate = Gate::start(&services.config, Arc::clone(&services.auth), sessions, names);
     let inner = routes.data(Arc::clone(services)).map_to_response();
     Edge { gate, inner: Unheard { services: Arc::clone(services), inner } }
 }

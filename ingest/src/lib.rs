@@ -1,7 +1,7 @@
 //! Ingest: the HTTP API, webhooks and sockets. Thin: authenticate, validate, decide, commit, answer.
 //!
 //! `http` is everything between a connection and a handler, `auth` says who is calling, `api` holds the
-//! endpoints, `openapi` the document, `app` puts them on their ports.
+//! endpoints, `chat` and `desk` what they do, `openapi` the document, `app` puts them on their ports.
 
 pub mod api;
 pub mod auth;
@@ -10,6 +10,7 @@ pub mod openapi;
 
 mod app;
 mod chat;
+mod desk;
 mod events;
 mod services;
 mod unheard;

@@ -14,6 +14,7 @@ use shared::store::Store;
 
 use crate::auth::Authenticator;
 use crate::chat::Chat;
+use crate::desk::Desk;
 use crate::events::Events;
 use crate::http::Health;
 
@@ -28,6 +29,8 @@ pub struct Services {
     pub store: Store,
     /// What the endpoints of `/chat` do.
     pub(crate) chat: Chat,
+    /// What the endpoints of the support desk do.
+    pub(crate) desk: Desk,
     /// Takes provider events in.
     pub(crate) events: Events,
     /// Verifies tokens.
@@ -64,10 +67,11 @@ impl Services {
             push_grace,
             allow_private: config.net.allow_private,
         };
+        let desk = Desk::new(&chat, &config.desk);
         prepare_indexes(&store, &indexed);
         let config = Arc::new(config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
-        Ok(Arc::new(Self { config, store, chat, events, auth, health }))
+        Ok(Arc::new(Self { config, store, chat, desk, events, auth, health }))
     }
 
     fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {

@@ -5,6 +5,7 @@ mod api;
 mod backend;
 mod commit;
 mod compose;
+mod desk;
 mod faults;
 mod jobs;
 mod ledger;

@@ -1,10 +1,12 @@
 //! The endpoints, one file per resource. `crate::http` tells how one is written.
 
+mod desk;
 mod health;
 mod messages;
 mod reservations;
 mod shapes;
 mod sources;
+mod support_tokens;
 mod threads;
 mod users;
 mod webhooks;
@@ -18,6 +20,10 @@ pub(crate) enum Tag {
     Threads,
     /// What is said in them.
     Messages,
+    /// Rooms in which customers of a widget are answered.
+    Desk,
+    /// What a widget's embed carries.
+    SupportTokens,
     /// Stays, which lead to a guest's phone.
     Reservations,
     /// People and programs of an account.
@@ -35,6 +41,8 @@ pub(crate) fn all() -> impl OpenApi + Send + Sync + 'static {
         messages::MessagesApi,
         reservations::ReservationsApi,
         users::UsersApi,
+        desk::all(),
+        support_tokens::SupportTokensApi,
         webhooks::WebhooksApi,
         health::HealthApi,
     )

@@ -1,5 +1,6 @@
-//! The permission values that handlers take: [`Caller`] for `/chat` and the agents' desk, [`Operator`] for
-//! `/ops`. A handler that has one knows that its token is valid and its role is let in.
+//! The permission values that handlers take: [`Caller`] for `/chat`, [`Staff`] for the agents' side of the support
+//! desk, [`Admin`] for what only admins set, [`Operator`] for `/ops`. A handler that has one knows that its token is
+//! valid and its role is let in.
 
 use std::ops::Deref;
 
@@ -32,6 +33,14 @@ pub struct Caller(Identity);
 /// An operator of the installation, or an admin for its own account; others are refused with 403.
 #[derive(Debug, Clone)]
 pub struct Operator(Identity);
+
+/// An agent, admin or service of an account; guests and operators are refused with 403.
+#[derive(Debug, Clone)]
+pub struct Staff(Identity);
+
+/// An admin of an account; others are refused with 403.
+#[derive(Debug, Clone)]
+pub struct Admin(Identity);
 
 impl Caller {
     /// The display name of the token.
@@ -71,19 +80,21 @@ impl Operator {
     }
 }
 
-impl Deref for Caller {
-    type Target = Actor;
-
-    fn deref(&self) -> &Actor {
-        &self.0.actor
+impl Staff {
+    fn admit(identity: Identity) -> Result<Self, ApiError> {
+        match identity.actor.role.is_staff() {
+            true => Ok(Self(identity)),
+            false => Err(ApiError::new(Code::Forbidden, "this is for agents, admins and services")),
+        }
     }
 }
 
-impl Deref for Operator {
-    type Target = Actor;
-
-    fn deref(&self) -> &Actor {
-        &self.0.actor
+impl Admin {
+    fn admit(identity: Identity) -> Result<Self, ApiError> {
+        match identity.actor.role {
+            Role::Admin => Ok(Self(identity)),
+            _ => Err(ApiError::new(Code::Forbidden, "this is for admins of the account")),
+        }
     }
 }
 
@@ -97,6 +108,14 @@ fn identity(request: &Request) -> Result<Identity, ApiError> {
 
 macro_rules! bearer_extractor {
     ($type:ty) => {
+        impl Deref for $type {
+            type Target = Actor;
+
+            fn deref(&self) -> &Actor {
+                &self.0.actor
+            }
+        }
+
         impl<'a> ApiExtractor<'a> for $type {
             const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
             type ParamType = ();
@@ -123,6 +142,8 @@ macro_rules! bearer_extractor {
 
 bearer_extractor!(Caller);
 bearer_extractor!(Operator);
+bearer_extractor!(Staff);
+bearer_extractor!(Admin);
 
 fn scheme() -> MetaSecurityScheme {
     MetaSecurityScheme {

@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use shared::config::Auth;
 
 pub(crate) use caller::Credentials;
-pub use caller::{Caller, Operator};
+pub use caller::{Admin, Caller, Operator, Staff};
 pub use issue::{IssueError, TokenRequest, issue};
 pub use jwks::JwksError;
 

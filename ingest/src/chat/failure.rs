@@ -14,19 +14,19 @@ use crate::http::ApiError;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was attempted.
-pub(super) struct Attempted<'a> {
-    pub(super) action: &'a str,
-    pub(super) target_type: &'a str,
-    pub(super) target_id: &'a str,
-    pub(super) metadata: Document,
+pub(crate) struct Attempted<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) target_type: &'a str,
+    pub(crate) target_id: &'a str,
+    pub(crate) metadata: Document,
 }
 
 impl<'a> Attempted<'a> {
-    pub(super) fn new(action: &'a str, target_type: &'a str, target_id: &'a str) -> Self {
+    pub(crate) fn new(action: &'a str, target_type: &'a str, target_id: &'a str) -> Self {
         Self { action, target_type, target_id, metadata: doc! {} }
     }
 
-    pub(super) fn with(mut self, metadata: Document) -> Self {
+    pub(crate) fn with(mut self, metadata: Document) -> Self {
         self.metadata = metadata;
         self
     }
@@ -34,7 +34,7 @@ impl<'a> Attempted<'a> {
 
 impl Chat {
     /// Writes down a refused attempt, then hands the refusal on.
-    pub(super) async fn audited<T>(
+    pub(crate) async fn audited<T>(
         &self,
         result: Result<T, ApiError>,
         actor: &Actor,
@@ -59,6 +59,12 @@ impl Chat {
         trace: &Trace,
         operation: &str,
     ) {
+        // The support desk's operations do what those of threads and messages do.
+        let operation = match operation {
+            "desk.sendMessage" | "desk.sendUserMessage" => "messages.create",
+            "desk.read" | "desk.readAsUser" => "threads.read",
+            other => other,
+        };
         let (resource, verb) = operation.split_once('.').unwrap_or((operation, "write"));
         let target = resource.trim_end_matches('s');
         let action = format!("{target}.{verb}");

@@ -29,7 +29,7 @@ impl IdForm for KeyForm {
 
 impl KeyForm {
     /// The key in the scope of `actor` and `route`, for a request with `content`.
-    pub(super) fn scoped(&self, actor: &Actor, route: &str, content: &str) -> IdempotencyKey {
+    pub(crate) fn scoped(&self, actor: &Actor, route: &str, content: &str) -> IdempotencyKey {
         IdempotencyKey {
             scope: format!("{}/{}/{route}/{}", actor.account, actor.uid, self.0),
             content_hash: digest(content),

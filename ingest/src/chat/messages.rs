@@ -10,7 +10,7 @@ use shared::domain::message::{Draft, Message};
 use shared::domain::thread::Thread;
 use shared::ledger::{Attempt, JobRow};
 use shared::providers::ssrf;
-use shared::store::{PageQuery, User};
+use shared::store::{IdempotencyKey, PageQuery, User};
 
 use super::failure::Attempted;
 use super::{Chat, KeyForm, MessageView, Trace};
@@ -65,18 +65,7 @@ impl Chat {
             "source": draft.source.clone().unwrap_or_default().as_str(),
             "attachmentCount": draft.attachments.len() as i64,
         };
-        let post = Post {
-            actor: actor.clone(),
-            thread,
-            draft,
-            origin: trace.origin.clone(),
-            request_id: trace.request_id.to_string(),
-            idempotency,
-        };
-        let result = match self.check_links(&post.draft) {
-            Ok(()) => self.committer.post(post).await.map_err(ApiError::from),
-            Err(refused) => Err(refused),
-        };
+        let result = self.commit(actor, trace, thread, draft, idempotency).await;
         let attempted = Attempted::new("message.create", "message", &target).with(metadata);
         let posted = self.audited(result, actor, trace, attempted).await?;
         let replayed = match &posted {
@@ -85,6 +74,27 @@ impl Chat {
         };
         let view = MessageView::of(posted.message().clone(), actor.role);
         Ok((view.ok_or_else(|| ApiError::not_found("message"))?, replayed))
+    }
+
+    /// Commits `draft`, whoever calls; the caller writes a refusal down.
+    pub(crate) async fn commit(
+        &self,
+        actor: &Actor,
+        trace: &Trace,
+        thread: ThreadId,
+        draft: Draft,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<Posted, ApiError> {
+        self.check_links(&draft)?;
+        let post = Post {
+            actor: actor.clone(),
+            thread,
+            draft,
+            origin: trace.origin.clone(),
+            request_id: trace.request_id.to_string(),
+            idempotency,
+        };
+        Ok(self.committer.post(post).await?)
     }
 
     /// Refuses links that a provider could never fetch from outside, where the message is to be sent. Whether a
@@ -108,22 +118,32 @@ impl Chat {
         query: ListQuery,
     ) -> Result<Listed, ApiError> {
         let thread = self.entitled_thread(actor, thread).await?;
-        let public_only = !actor.role.is_staff();
+        let (messages, has_more) = self.page(actor, &thread, query).await?;
+        let mut uids: Vec<_> = messages.iter().map(|view| view.message.author_id.clone()).collect();
+        uids.sort();
+        uids.dedup();
+        let authors = self.directory.users(&actor.account, &uids).await?;
+        Ok(Listed { messages, has_more, authors })
+    }
+
+    /// A page of the messages of `thread`, which `actor` may see, and whether there is more.
+    pub(crate) async fn page(
+        &self,
+        actor: &Actor,
+        thread: &Thread,
+        query: ListQuery,
+    ) -> Result<(Vec<MessageView>, bool), ApiError> {
         let page = PageQuery {
-            public_only,
-            upper: self.resolve(actor, &thread, query.upper_ref.as_ref()).await?,
-            lower: self.resolve(actor, &thread, query.lower_ref.as_ref()).await?,
+            public_only: !actor.role.is_staff(),
+            upper: self.resolve(actor, thread, query.upper_ref.as_ref()).await?,
+            lower: self.resolve(actor, thread, query.lower_ref.as_ref()).await?,
             limit: query.limit,
             ascending: query.ascending,
             search: query.search,
         };
         let found = self.store.account(&actor.account).messages(&thread.thread_id, &page).await?;
-        let mut uids: Vec<_> = found.messages.iter().map(|m| m.author_id.clone()).collect();
-        uids.sort();
-        uids.dedup();
-        let authors = self.directory.users(&actor.account, &uids).await?;
         let messages = found.messages.into_iter().filter_map(|m| MessageView::of(m, actor.role)).collect();
-        Ok(Listed { messages, has_more: found.has_more, authors })
+        Ok((messages, found.has_more))
     }
 
     /// One message with the timeline of its attempts.

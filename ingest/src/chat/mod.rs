@@ -25,9 +25,10 @@ use crate::auth::Credentials;
 use crate::http::{ApiError, ClientAddress};
 use crate::services::Services;
 
+pub(crate) use failure::Attempted;
 pub(crate) use key::KeyForm;
 pub(crate) use messages::{ListQuery, Listed, Story};
-pub(crate) use people::{ReservationPut, UserPut};
+pub(crate) use people::{ReservationPut, UserPut, check_email};
 pub(crate) use views::{MessageView, ThreadView};
 
 /// Longest user agent that is kept, in bytes.
@@ -67,6 +68,11 @@ impl<'a> FromRequest<'a> for Trace {
 }
 
 impl Trace {
+    /// What did not come through the edge.
+    pub(crate) fn unknown() -> Self {
+        Self { origin: Origin::default(), request_id: RequestId::new() }
+    }
+
     /// What the edge has left in `request`.
     pub(crate) fn of(request: &Request) -> Self {
         let agent = request.header("user-agent").map(|agent| {
@@ -91,7 +97,7 @@ impl Chat {
     }
 
     /// A job that indexes `thread` alone.
-    fn index_job(&self, thread: &Thread, trace: &Trace) -> JobRow {
+    pub(crate) fn index_job(&self, thread: &Thread, trace: &Trace) -> JobRow {
         let kind = shared::domain::jobs::INDEX_THREAD;
         let mut job = JobRow::new(kind, &thread.account_id, Time::now(), self.push_grace);
         job.thread = Some(thread.key.clone());
@@ -100,7 +106,7 @@ impl Chat {
     }
 
     /// Tells Redis about jobs that are committed.
-    fn push(&self, jobs: impl IntoIterator<Item = JobRow>) {
+    pub(crate) fn push(&self, jobs: impl IntoIterator<Item = JobRow>) {
         self.pusher.push(jobs.into_iter().map(|job| (job.queue, job.id)));
     }
 

@@ -149,7 +149,8 @@ fn may_put(actor: &Actor) -> Result<(), ApiError> {
     }
 }
 
-fn check_email(address: Option<&str>) -> Result<(), ApiError> {
+/// Refuses what cannot be an e-mail address.
+pub(crate) fn check_email(address: Option<&str>) -> Result<(), ApiError> {
     let plausible = |a: &str| {
         a.len() <= 254
             && a.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.'))

@@ -150,16 +150,20 @@ impl Chat {
         let result = self.move_mark(actor, trace, id, up_to.as_ref()).await;
         let metadata = doc! { "threadId": id.as_str() };
         let attempted = Attempted::new("thread.read", "thread", id.as_str()).with(metadata);
-        self.audited(result, actor, trace, attempted).await
+        let thread = self.audited(result, actor, trace, attempted).await?;
+        let mark = thread.read_up_to(&actor.uid);
+        let scope = self.store.account(&actor.account);
+        Ok(scope.unread(&thread, &actor.uid, mark, actor.role == Role::Guest).await?)
     }
 
-    async fn move_mark(
+    /// Moves the caller's read mark up to `up_to`, or to the end; the caller writes a refusal down.
+    pub(crate) async fn move_mark(
         &self,
         actor: &Actor,
         trace: &Trace,
         id: &ThreadId,
         up_to: Option<&MessageId>,
-    ) -> Result<u64, ApiError> {
+    ) -> Result<Thread, ApiError> {
         let scope = self.store.account(&actor.account);
         let place = match up_to {
             Some(message) => {
@@ -173,9 +177,7 @@ impl Chat {
             shared::domain::access::check_entitled(thread, actor)?;
             Ok(thread.read_by(&actor.uid, place.unwrap_or(thread.place())))
         };
-        let thread = self.change(actor, trace, id, read).await?;
-        let mark = thread.read_up_to(&actor.uid);
-        Ok(scope.unread(&thread, &actor.uid, mark, actor.role == Role::Guest).await?)
+        self.change(actor, trace, id, read).await
     }
 
     /// Applies `change` to the thread as it is, again while other writers are faster; `None` changes nothing.

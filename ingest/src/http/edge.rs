@@ -24,6 +24,7 @@ use super::problem::{self, Form};
 use super::routes::{Route, Routes};
 use super::translate::translate;
 use crate::auth::{Authenticator, Credentials};
+use crate::desk::KnownSessions;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -36,6 +37,7 @@ pub(crate) struct Gate {
     routes: Routes,
     limiter: Limiter,
     auth: Arc<Authenticator>,
+    sessions: KnownSessions,
     trusted_proxies: Vec<Network>,
     timeout: Duration,
     /// Whether browsers are told to stay with HTTPS.
@@ -44,11 +46,17 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Prepares the gate; its limits are swept for as long as it lives.
-    pub(crate) fn start(config: &Config, auth: Arc<Authenticator>, routes: Routes) -> Arc<Self> {
+    pub(crate) fn start(
+        config: &Config,
+        auth: Arc<Authenticator>,
+        sessions: KnownSessions,
+        routes: Routes,
+    ) -> Arc<Self> {
         let gate = Arc::new(Self {
             routes,
             limiter: Limiter::new(config.http.rate_limit, config.http.rate_burst),
             auth,
+            sessions,
             trusted_proxies: config.http.trusted_proxies.clone(),
             timeout: config.http.request_timeout,
             https: config.public_url.scheme() == "https",
@@ -164,7 +172,11 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         };
         let ClientAddress(address) =
             request.data::<ClientAddress>().copied().expect("the edge has set the client's address");
-        let left = self.gate.limiter.take(&Bucket::of(actor, address));
+        let bucket = match self.gate.sessions.of(request) {
+            Some(session) if actor.is_none() => Bucket::Session(session),
+            _ => Bucket::of(actor, address),
+        };
+        let left = self.gate.limiter.take(&bucket);
         visit.left = Some(left);
         if left.wait.is_zero() {
             return Ok(());

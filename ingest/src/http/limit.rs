@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -20,6 +21,8 @@ const BUCKETS_MAX: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Bucket {
     User(String, String),
+    /// A customer's device at the support desk.
+    Session(Arc<str>),
     /// IPv6 by its /64, which is what one client has.
     Address(u64),
 }

@@ -13,6 +13,7 @@ use shared::domain::ids::ThreadId;
 
 use super::*;
 use crate::auth::{Authenticator, Caller, Operator, TokenRequest, issue};
+use crate::desk::KnownSessions;
 use crate::http::edge::{Edge, Gate};
 
 struct Api;
@@ -73,7 +74,7 @@ async fn edge(config: &Config) -> impl Endpoint<Output = Response> + use<> {
     let service = OpenApiService::new(Api, "test", "1");
     let document: Value = serde_json::from_str(&service.spec()).unwrap();
     let auth = Authenticator::start(&config.auth).await.unwrap();
-    let gate = Gate::start(config, auth, Routes::of(&document));
+    let gate = Gate::start(config, auth, KnownSessions::default(), Routes::of(&document));
     Edge { gate, inner: Route::new().nest("/", service).map_to_response() }
 }
 

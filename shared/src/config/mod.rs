@@ -21,7 +21,7 @@ use url::{Host, Url};
 pub use channels::{Guest, Smtp, Twilio, Whatsapp};
 pub use error::{ConfigErrors, Problem};
 pub use sections::{
-    Auth, Commit, Delivery, Dispatcher, Email, Http, Jobs, Keys, Log, LogFormat, Net, QUEUES, Retry,
+    Auth, Commit, Delivery, Desk, Dispatcher, Email, Http, Jobs, Keys, Log, LogFormat, Net, QUEUES, Retry,
     Shutdown, UnknownPolicy, Workers,
 };
 pub use servers::{Elasticsearch, Mongodb, Redis};
@@ -72,6 +72,8 @@ pub struct Config {
     pub retry: Retry,
     /// E-mail notifications.
     pub email: Email,
+    /// The support desk.
+    pub desk: Desk,
     /// Calls to addresses that clients name.
     pub net: Net,
     /// Logging.
@@ -140,6 +142,7 @@ impl Config {
             jobs: Jobs::read(r),
             retry: Retry::read(r),
             email: Email::read(r),
+            desk: Desk::read(r),
             net: Net::read(r),
             log: Log::read(r),
             commit: Commit::read(r),
@@ -170,6 +173,9 @@ impl Config {
         }
         if self.commit.queue_max < self.commit.batch_max {
             r.problem("commit.queue_max", "must not be less than BELLHOP_COMMIT__BATCH_MAX");
+        }
+        if self.desk.session_ttl < self.desk.session_renewal * 2 {
+            r.problem("desk.session_ttl", "must be at least twice BELLHOP_DESK__SESSION_RENEWAL");
         }
         if self.keys.current.is_none() && !self.keys.old.is_empty() {
             r.problem("secrets_key", "is needed, since BELLHOP_SECRETS_KEYS_OLD is set");

@@ -183,6 +183,24 @@ impl Email {
     }
 }
 
+/// The support desk.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// After which a session that is not used ends.
+    pub session_ttl: Duration,
+    /// How often the end of a session in use is moved, at most.
+    pub session_renewal: Duration,
+}
+
+impl Desk {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Self {
+            session_ttl: r.duration("desk.session_ttl", Duration::from_secs(1)),
+            session_renewal: r.duration("desk.session_renewal", MS),
+        }
+    }
+}
+
 /// Calls to addresses that clients name.
 #[derive(Debug, Clone)]
 pub struct Net {

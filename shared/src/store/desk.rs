@@ -7,7 +7,7 @@
 use std::fmt;
 
 use futures::TryStreamExt;
-use mongodb::bson::{Document, doc, serialize_to_bson};
+use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ use crate::ledger::JobRow;
 
 /// Most support tokens of an account.
 pub const SUPPORT_TOKENS_MAX: usize = 100;
+
+/// Sessions removed in one step.
+const SESSIONS_BATCH: i64 = 1_000;
 
 /// What a widget's embed carries: it leads to an account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,8 +198,8 @@ impl Scope {
         Ok(tokens.delete_one(doc! { "_id": self.key(id) }).await?.deleted_count == 1)
     }
 
-    /// Removes the sessions of token `id` that were opened before `generation`, and tells their ids. They are no
-    /// longer valid anyway: this tidies up.
+    /// Removes up to 1,000 sessions of token `id` that were opened before `generation`, and tells their
+    /// ids; none when none is left. They are no longer valid anyway: this tidies up.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -211,8 +214,10 @@ impl Scope {
             "generation": { "$lt": generation },
         };
         let sessions = self.store.collection::<SupportSession>("supportSessions");
-        let found: Vec<SupportSession> = sessions.find(filter.clone()).await?.try_collect().await?;
-        sessions.delete_many(filter).await?;
+        let found: Vec<SupportSession> =
+            sessions.find(filter).limit(SESSIONS_BATCH).await?.try_collect().await?;
+        let keys: Vec<&str> = found.iter().map(|session| session.key.as_str()).collect();
+        sessions.delete_many(doc! { "_id": { "$in": keys } }).await?;
         Ok(found.into_iter().map(|session| session.session_id).collect())
     }
 
@@ -289,7 +294,7 @@ impl Scope {
     ) -> Result<Option<Customer>, StoreError> {
         let filter = doc! { "accountId": self.account.as_str(), "identityId": &identity.id };
         let customers = self.store.collection::<Customer>("customers");
-        let set = said(identity)?;
+        let set = said(identity);
         if set.is_empty() {
             return Ok(customers.find_one(filter).await?);
         }
@@ -308,7 +313,7 @@ impl Scope {
         identity: &VerifiedIdentity,
     ) -> Result<bool, StoreError> {
         let customers = self.store.collection::<Document>("customers");
-        let mut set = said(identity)?;
+        let mut set = said(identity);
         set.insert("identityId", &identity.id);
         let unknown = doc! { "_id": self.key(uid), "identityId": { "$exists": false } };
         match customers.update_one(unknown, doc! { "$set": set }).await {
@@ -320,12 +325,12 @@ impl Scope {
 }
 
 /// What an identity says beside its id.
-fn said(identity: &VerifiedIdentity) -> Result<Document, StoreError> {
+fn said(identity: &VerifiedIdentity) -> Document {
     let mut set = Document::new();
     for (field, text) in [("name", &identity.name), ("email", &identity.email)] {
         if let Some(text) = text {
-            set.insert(field, serialize_to_bson(text)?);
+            set.insert(field, text);
         }
     }
-    Ok(set)
+    set
 }

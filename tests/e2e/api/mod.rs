@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod edge;
 mod external;
+mod foreign;
 mod notes;
 mod openapi;
 mod paging;

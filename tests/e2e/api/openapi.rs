@@ -46,13 +46,34 @@ fn every_operation_has_an_id_a_summary_a_tag_and_its_refusals() {
         let responses = operation["responses"].as_object().unwrap();
         assert!(responses.keys().any(|status| status.starts_with('2')), "{name}");
         for status in ["400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"] {
-            let body = &responses[status]["content"]["application/problem+json"]["schema"];
-            assert_eq!(body["$ref"], "#/components/schemas/Problem", "{name} {status}");
+            let (form, schema) = match name.contains("/api/conversation-v2/") {
+                true => ("application/json", "DeskProblem"),
+                false => ("application/problem+json", "Problem"),
+            };
+            let body = &responses[status]["content"][form]["schema"];
+            assert_eq!(body["$ref"], format!("#/components/schemas/{schema}"), "{name} {status}");
         }
-        let open = name.contains("/webhooks/") || name.contains("/healthz") || name.contains("/readyz");
+        let own = ["/webhooks/", "/healthz", "/readyz", "/support/session"];
+        let open = own.iter().any(|path| name.contains(path));
         assert_eq!(operation["security"].as_array().unwrap().is_empty(), open, "{name}");
     }
     assert!(ids.len() >= 15, "{ids:?}");
+}
+
+#[test]
+fn a_customers_three_credentials_belong_together() {
+    let document = ingest::openapi::document();
+    let path = &document["paths"]["/api/conversation-v2/support/user/message"];
+    let all = serde_json::json!([{ "supportToken": [], "supportSession": [], "deviceId": [] }]);
+    for method in ["get", "post"] {
+        assert_eq!(path[method]["security"], all, "{method}");
+    }
+    let schemes = &document["components"]["securitySchemes"];
+    for (scheme, header) in
+        [("supportToken", "support-token"), ("supportSession", "support_session"), ("deviceId", "device-id")]
+    {
+        assert_eq!((&schemes[scheme]["in"], &schemes[scheme]["name"]), (&"header".into(), &header.into()));
+    }
 }
 
 #[test]

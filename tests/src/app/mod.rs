@@ -19,6 +19,7 @@
 //! Servers: `BELLHOP_TEST_MONGODB`, `…_REDIS` and `…_ELASTICSEARCH`, as `dev/with-servers` sets them.
 
 mod caller;
+mod desk;
 mod ending;
 mod jobs;
 mod people;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use workers::run::{Options, run};
 
 pub use self::caller::{Call, Caller, Reply};
+pub use self::desk::{DESK, Widget, room_of};
 pub use self::programs::{HEALED, Programs};
 pub use self::setup::{HS256_SECRET, Setup};
 pub use self::waiting::SOON;

@@ -1,0 +1,180 @@
+//! Support tokens: made, shown, rotated and deleted by admins.
+
+use shared::credentials::{self, StoredSecret};
+use shared::domain::Time;
+use shared::domain::actor::Actor;
+use shared::domain::ids::{AccountId, SupportTokenId, key};
+use shared::domain::time::plus_millis;
+use shared::store::{PreviousToken, SupportToken};
+
+use super::{Desk, origins};
+use crate::chat::{Attempted, Trace};
+use crate::http::{ApiError, Code};
+
+/// Times that a rotation is tried again after another was faster.
+const TRIES: usize = 4;
+
+/// A token with its secret, which is shown this once. Not to be printed.
+pub(crate) struct IssuedToken {
+    pub(crate) token: SupportToken,
+    pub(crate) support_token: String,
+}
+
+impl Desk {
+    /// Makes a token for widgets that stand at `origins`; none: anywhere.
+    pub(crate) async fn issue_token(
+        &self,
+        actor: &Actor,
+        trace: &Trace,
+        name: Option<String>,
+        origins: &[String],
+    ) -> Result<IssuedToken, ApiError> {
+        let result = self.try_issue(actor, name, origins).await;
+        let attempted = Attempted::new("supportToken.create", "supportToken", "");
+        self.chat.audited(result, actor, trace, attempted).await
+    }
+
+    async fn try_issue(
+        &self,
+        actor: &Actor,
+        name: Option<String>,
+        origins: &[String],
+    ) -> Result<IssuedToken, ApiError> {
+        let support_token = credentials::generate("st_");
+        let token_id = SupportTokenId::generate();
+        let token = SupportToken {
+            key: key(&actor.account, &token_id),
+            account_id: actor.account.clone(),
+            token_id,
+            name,
+            hash: credentials::digest(&support_token),
+            identity_secret: StoredSecret::new(credentials::generate("si_")),
+            previous: None,
+            allowed_origins: listed(origins)?,
+            generation: 1,
+            created_at: Time::now(),
+            rotated_at: None,
+        };
+        match self.scope(actor).add_support_token(&token).await? {
+            true => Ok(IssuedToken { token, support_token }),
+            false => Err(ApiError::unprocessable("an account has at most 100 support tokens")),
+        }
+    }
+
+    /// The account's tokens, newest first.
+    pub(crate) async fn support_tokens(&self, actor: &Actor) -> Result<Vec<SupportToken>, ApiError> {
+        Ok(self.scope(actor).support_tokens().await?)
+    }
+
+    /// Replaces a token's secrets. The old ones are valid for `grace_secs` more; without grace they end at once, and
+    /// so do the sessions opened with them.
+    pub(crate) async fn rotate_token(
+        &self,
+        actor: &Actor,
+        trace: &Trace,
+        id: &SupportTokenId,
+        grace_secs: u32,
+    ) -> Result<IssuedToken, ApiError> {
+        let result = self.try_rotate(actor, id, grace_secs).await;
+        let attempted = Attempted::new("supportToken.rotate", "supportToken", id.as_str());
+        let issued = self.chat.audited(result, actor, trace, attempted).await?;
+        if grace_secs == 0 {
+            self.drop_sessions(&actor.account, id, issued.token.generation);
+        }
+        Ok(issued)
+    }
+
+    async fn try_rotate(
+        &self,
+        actor: &Actor,
+        id: &SupportTokenId,
+        grace_secs: u32,
+    ) -> Result<IssuedToken, ApiError> {
+        let scope = self.scope(actor);
+        for _ in 0..TRIES {
+            let token = scope.support_token(id).await?.ok_or_else(unknown)?;
+            let support_token = credentials::generate("st_");
+            let next = rotated(&token, &support_token, grace_secs, Time::now());
+            if scope.replace_support_token(&next, &token.hash).await? {
+                return Ok(IssuedToken { token: next, support_token });
+            }
+        }
+        Err(ApiError::new(Code::Conflict, "the token is being rotated by somebody else"))
+    }
+
+    /// Deletes a token; widgets that embed it and their sessions are refused from now on.
+    pub(crate) async fn delete_token(
+        &self,
+        actor: &Actor,
+        trace: &Trace,
+        id: &SupportTokenId,
+    ) -> Result<(), ApiError> {
+        let result = match self.scope(actor).delete_support_token(id).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(unknown()),
+            Err(error) => Err(error.into()),
+        };
+        let attempted = Attempted::new("supportToken.delete", "supportToken", id.as_str());
+        self.chat.audited(result, actor, trace, attempted).await?;
+        self.drop_sessions(&actor.account, id, i64::MAX);
+        Ok(())
+    }
+
+    /// Removes what is left of a token's sessions, off the request's path: they are refused already, since a session
+    /// is only as valid as its token and that token's generation.
+    fn drop_sessions(&self, account: &AccountId, id: &SupportTokenId, generation: i64) {
+        let (scope, id) = (self.chat.store.account(account), id.clone());
+        shared::task::spawn("desk.revoke", async move {
+            loop {
+                match scope.drop_sessions(&id, generation).await {
+                    Ok(revoked) if revoked.is_empty() => return,
+                    Ok(revoked) => {
+                        metrics::counter!("desk_sessions_revoked_total").increment(revoked.len() as u64);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "revoked sessions are left to their expiry");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The token after a rotation.
+fn rotated(token: &SupportToken, support_token: &str, grace_secs: u32, now: Time) -> SupportToken {
+    let previous = (grace_secs > 0).then(|| PreviousToken {
+        hash: token.hash.clone(),
+        identity_secret: token.identity_secret.clone(),
+        until: plus_millis(now, i64::from(grace_secs) * 1000),
+    });
+    SupportToken {
+        hash: credentials::digest(support_token),
+        identity_secret: StoredSecret::new(credentials::generate("si_")),
+        generation: token.generation + i64::from(previous.is_none()),
+        previous,
+        rotated_at: Some(now),
+        ..token.clone()
+    }
+}
+
+/// The origins as browsers write them, each once.
+fn listed(origins: &[String]) -> Result<Vec<String>, ApiError> {
+    let mut listed: Vec<String> = Vec::with_capacity(origins.len());
+    for (index, origin) in origins.iter().enumerate() {
+        let origin = origins::normalized(origin).ok_or_else(|| {
+            let wanted = "must be an origin such as https://www.example.com";
+            let mut error = ApiError::invalid_field(format!("/allowedOrigins/{index}"), wanted);
+            error.code = Code::Unprocessable;
+            error
+        })?;
+        if !listed.contains(&origin) {
+            listed.push(origin);
+        }
+    }
+    Ok(listed)
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("support token")
+}

@@ -1,0 +1,14 @@
+//! The support desk over HTTP on real servers: agents, customers at widgets, and what each may see.
+
+mod both_apis;
+mod canary;
+mod errors;
+mod identity;
+mod isolation;
+mod new_rooms;
+mod reading;
+mod seed;
+mod sending;
+mod sessions;
+mod tokens;
+mod walk;

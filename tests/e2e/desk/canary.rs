@@ -81,7 +81,9 @@ async fn no_surface_of_a_customer_or_guest_shows_a_note() {
     app.agent("anna").post_message(&forwarded, json!({ "body": CANARY, "type": "note" })).await;
     app.agent("anna").say(&forwarded, "for the guest").await;
     app.settled().await;
-    let sent = format!("{:?}", app.simulator.accepted());
+    let accepted = app.simulator.accepted();
+    let sent: Vec<String> = accepted.iter().map(|sent| serde_json::to_string(&**sent).unwrap()).collect();
+    let sent = sent.join("\n");
     assert!(!sent.contains(CANARY) && sent.contains("for the guest"), "no note left the house: {sent}");
     let account = shared::domain::AccountId::parse("acme").unwrap();
     let filter = shared::store::AuditFilter { account: Some(account), limit: 100, ..Default::default() };

@@ -152,9 +152,9 @@ async fn counts_stay_exact_while_many_read_and_write() {
     let (room, seed) = (widget.room.clone(), u64::from(rand::random::<u32>()));
     let staff = [app.admin("adam"), app.admin("beth"), app.service("bot")];
     futures::future::join_all((0..8).map(|n| write_and_read(&widget, &staff, seed + n))).await;
-    let account = shared::domain::AccountId::parse("acme").unwrap();
-    let thread = app.store().account(&account).thread(&shared::domain::ThreadId::parse(&room).unwrap());
-    let thread = thread.await.unwrap().unwrap();
+    let scope = app.store().account(&shared::domain::AccountId::parse("acme").unwrap());
+    let id = shared::domain::ThreadId::parse(&room).unwrap();
+    let thread = scope.thread(&id).await.unwrap().unwrap();
     for caller in &staff {
         let mark = thread.read_up_to(&shared::domain::Uid::parse(caller.uid()).unwrap());
         let filter = mongodb::bson::doc! {

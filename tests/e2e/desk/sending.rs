@@ -116,7 +116,7 @@ async fn an_agents_conversation_comes_from_its_token() {
         account: shared::domain::AccountId::parse("acme").unwrap(),
         uid: shared::domain::Uid::parse("anna").unwrap(),
         role: shared::domain::Role::Agent,
-        conversation: Some("507f1f77bcf86cd799439012".to_owned()),
+        conversation: Some(shared::domain::Uid::parse("507f1f77bcf86cd799439012").unwrap()),
         name: None,
         ttl: std::time::Duration::from_secs(60),
     };

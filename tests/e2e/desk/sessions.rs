@@ -11,12 +11,15 @@ async fn stored(app: &TestApp) -> Document {
     sessions.find_one(doc! {}).await.unwrap().unwrap()
 }
 
-/// Moves the stored times of all sessions by so many seconds into the past.
+/// Moves the stored times of the one session by so many seconds into the past.
 async fn age(app: &TestApp, secs: i64) {
-    let by = |field: &str| doc! { "$subtract": [field, secs * 1000] };
-    let set = doc! { "renewedAt": by("$renewedAt"), "expiresAt": by("$expiresAt") };
+    let session = stored(app).await;
+    let earlier = |field: &str| {
+        DateTime::from_millis(session.get_datetime(field).unwrap().timestamp_millis() - secs * 1000)
+    };
+    let set = doc! { "renewedAt": earlier("renewedAt"), "expiresAt": earlier("expiresAt") };
     let sessions = app.store().raw().collection::<Document>("supportSessions");
-    sessions.update_many(doc! {}, vec![doc! { "$set": set }]).await.unwrap();
+    sessions.update_one(doc! { "_id": session.get_str("_id").unwrap() }, doc! { "$set": set }).await.unwrap();
 }
 
 fn end(session: &Document) -> DateTime {

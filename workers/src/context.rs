@@ -20,6 +20,8 @@ use crate::coalesce::Coalescer;
 
 /// Keys in one read or write of a projection.
 const BATCH_MAX: usize = 500;
+/// Rest of the indexer after a small bulk.
+const INDEX_REST: std::time::Duration = std::time::Duration::from_millis(150);
 
 type Found<T> = Result<Option<T>, Arc<StoreError>>;
 type Wrote = Result<(), Arc<StoreError>>;
@@ -82,7 +84,10 @@ impl Context {
             SearchIndex::new(elastic.url.expose(), &elastic.prefix).context("prepare elasticsearch")?;
         let ledger = Ledger::new(&store, config.jobs.lease);
         Ok(Self {
-            batcher: Batcher::start(index.clone(), BatchLimits::default()),
+            batcher: Batcher::start(
+                index.clone(),
+                BatchLimits { rest: INDEX_REST, ..BatchLimits::default() },
+            ),
             providers: Providers::open(&config)?,
             reads: Reads::start(&store, &ledger),
             writes: Writes::start(&store, &ledger),

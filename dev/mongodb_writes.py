@@ -45,9 +45,9 @@ def receive(connection, size):
     return data
 
 
-def command(connection, document):
+def command(connection, document, database=DATABASE):
     """Runs one command and returns the raw bytes of the reply document."""
-    payload = struct.pack("<I", 0) + b"\0" + encode({**document, "$db": DATABASE})
+    payload = struct.pack("<I", 0) + b"\0" + encode({**document, "$db": database})
     connection.sendall(struct.pack("<iiii", len(payload) + 16, 1, 0, OP_MSG) + payload)
     (length,) = struct.unpack("<i", receive(connection, 4))
     return receive(connection, length - 4)[17:]

@@ -195,8 +195,7 @@ async fn raw(stack: &Stack, corpus: &Corpus) -> anyhow::Result<Duration> {
     }
     let took = started.elapsed();
     store.raw().collection::<Document>("audit").drop().await?;
-    let floor = stack.elasticsearch.get(&format!("/_cat/indices/{prefix}*?format=json&h=index")).await?;
-    for index in floor.as_array().into_iter().flatten().filter_map(|row| row["index"].as_str()) {
+    for index in stack.elasticsearch.indices(&prefix).await? {
         stack.elasticsearch.call("DELETE", &format!("/{index}"), None, None).await?.expect(&[200])?;
     }
     Ok(took)

@@ -71,6 +71,12 @@ impl Connection {
         Ok(Self { stream, read: Vec::with_capacity(4096) })
     }
 
+    /// Whether the server has not closed it for having been idle too long.
+    fn is_open(&self) -> bool {
+        let mut byte = [0];
+        matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// Sends `bytes` and reads the answer, which must have a `content-length`.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<Answer> {
         self.stream.write_all(bytes).await.context("write a request")?;
@@ -131,8 +137,8 @@ impl Client {
     pub(crate) async fn send(&self, bytes: &[u8]) -> anyhow::Result<Answer> {
         let idle = self.idle.lock().pop();
         let mut connection = match idle {
-            Some(connection) => connection,
-            None => Connection::open(self.address).await?,
+            Some(connection) if connection.is_open() => connection,
+            _ => Connection::open(self.address).await?,
         };
         let answer = connection.send(bytes).await?;
         self.idle.lock().push(connection);
@@ -154,6 +160,15 @@ impl Client {
     /// Asks with GET and expects 200 with JSON.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.call("GET", path, None, None).await?.expect(&[200])?.json()
+    }
+
+    /// The names of Elasticsearch's indices that begin with `prefix`; its list comes in chunks, which needs a client
+    /// that knows them.
+    pub(crate) async fn indices(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let url = format!("http://{}/_cat/indices/{prefix}*?format=json&h=index", self.address);
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let rows: Vec<Value> = client.get(url).send().await?.error_for_status()?.json().await?;
+        Ok(rows.iter().filter_map(|row| row["index"].as_str().map(str::to_owned)).collect())
     }
 
     /// Opens connections until `count` are idle.

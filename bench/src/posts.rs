@@ -37,6 +37,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
         let town = Arc::new(Town::build(&stack, number, &format!("v{number}-"), THREADS).await?);
         variants.push(Variant { label, town });
     }
+    for (ingest, variant) in stack.ingests.iter().zip(&variants) {
+        variant.town.visit(ingest, options.kind).await?;
+    }
     stack.forget_jobs().await?;
     let floor = Floor::build(&stack, 0, &variants[0].town, options.kind).await?;
     let mut levels: Vec<(usize, Spread)> = options.callers.iter().map(|n| (*n, Spread::All)).collect();

@@ -3,7 +3,8 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 
-use crate::stack::Stack;
+use crate::load::{Kind, post_request, text};
+use crate::stack::{Ingest, Stack};
 
 /// People and places of a run.
 #[derive(Debug)]
@@ -55,6 +56,21 @@ impl Town {
         };
         let threads = futures::stream::iter(0..count).map(build).buffered(BUILDERS).try_collect().await?;
         Ok(Self { threads, tokens })
+    }
+
+    /// Posts one message to each thread, so that what is measured then is not the first sight of a thread: the raw
+    /// loop, which computes nothing from a thread, never has to read one.
+    pub(crate) async fn visit(&self, ingest: &Ingest, kind: Kind) -> anyhow::Result<()> {
+        let client = &ingest.client;
+        let post = |i: usize| async move {
+            let bytes = post_request(client.address(), self, i, kind, &text());
+            client.send(&bytes).await?.expect(&[201])
+        };
+        futures::stream::iter(0..self.threads.len())
+            .map(post)
+            .buffer_unordered(BUILDERS)
+            .try_for_each(|_| async { Ok(()) })
+            .await
     }
 
     /// The token that posts to thread number `thread`.

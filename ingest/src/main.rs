@@ -14,6 +14,9 @@ use shared::domain::actor::Role;
 use shared::domain::ids::{AccountId, Uid};
 use tokio::signal::unix::{SignalKind, signal};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Takes messages in: HTTP API, webhooks, sockets.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -14,12 +14,14 @@ use shared::providers::{
 };
 use shared::queue::Wakeups;
 use shared::search::{BatchLimits, Batcher, SearchIndex};
-use shared::store::{AuditRow, Reservation, Store, StoreError};
+use shared::store::{AuditRow, EventState, Reservation, Store, StoreError};
 
 use crate::coalesce::Coalescer;
 
 /// Keys in one read or write of a projection.
 const BATCH_MAX: usize = 500;
+/// Rest of the indexer after a small bulk.
+const INDEX_REST: std::time::Duration = std::time::Duration::from_millis(150);
 
 type Found<T> = Result<Option<T>, Arc<StoreError>>;
 type Wrote = Result<(), Arc<StoreError>>;
@@ -64,6 +66,7 @@ pub struct Reads {
 pub struct Writes {
     pub done: Coalescer<String, Wrote>,
     pub audit: Coalescer<AuditRow, Wrote>,
+    pub events: Coalescer<(String, EventState), Wrote>,
 }
 
 impl Context {
@@ -81,7 +84,10 @@ impl Context {
             SearchIndex::new(elastic.url.expose(), &elastic.prefix).context("prepare elasticsearch")?;
         let ledger = Ledger::new(&store, config.jobs.lease);
         Ok(Self {
-            batcher: Batcher::start(index.clone(), BatchLimits::default()),
+            batcher: Batcher::start(
+                index.clone(),
+                BatchLimits { rest: INDEX_REST, ..BatchLimits::default() },
+            ),
             providers: Providers::open(&config)?,
             reads: Reads::start(&store, &ledger),
             writes: Writes::start(&store, &ledger),
@@ -144,7 +150,7 @@ impl Reads {
 
 impl Writes {
     fn start(store: &Store, ledger: &Ledger) -> Self {
-        let (ledger, audit) = (ledger.clone(), store.audit());
+        let (ledger, audit, events) = (ledger.clone(), store.audit(), store.clone());
         Self {
             done: Coalescer::start("remove_done", BATCH_MAX, move |ids: Vec<String>| {
                 let ledger = ledger.clone();
@@ -157,8 +163,22 @@ impl Writes {
                 let audit = audit.clone();
                 async move { same(rows.len(), audit.append(&rows).await) }
             }),
+            events: Coalescer::start("set_event_states", BATCH_MAX, move |states| {
+                let store = events.clone();
+                async move { same(states.len(), set_event_states(&store, &states).await) }
+            }),
         }
     }
+}
+
+async fn set_event_states(store: &Store, states: &[(String, EventState)]) -> Result<(), StoreError> {
+    for wanted in [EventState::Processed, EventState::Unrouted, EventState::Failed] {
+        let ids: Vec<&str> = states.iter().filter(|(_, s)| *s == wanted).map(|(id, _)| id.as_str()).collect();
+        if !ids.is_empty() {
+            store.set_event_states(&ids, wanted).await?;
+        }
+    }
+    Ok(())
 }
 
 /// One answer per key from what was found.

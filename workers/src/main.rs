@@ -11,6 +11,9 @@ use shared::queue::Queue;
 use tokio_util::sync::CancellationToken;
 use workers::run::{Options, run};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Bellhop's workers: everything that follows a commit.
 #[derive(Debug, Parser)]
 #[command(name = "workers", version)]

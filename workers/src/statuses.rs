@@ -1,6 +1,7 @@
 //! Statuses that providers report: matched to a job's attempt, applied by rank, proofs carried to the ledger.
 
 use shared::domain::delivery::{DeliveryState, News, Reason};
+use shared::domain::jobs::JobState;
 use shared::domain::time::Time;
 use shared::ledger::JobRow;
 use shared::providers::twilio::{MessageStatus, StatusCallback, parse_form};
@@ -135,6 +136,8 @@ async fn carry_to_ledger(
             ctx.ledger.refuse(job, class == Class::NeedsTemplate, class.as_str(), news, now).await?
         }
         (DeliveryState::Failed, _) => false,
+        // The usual case, seen in the row that was just read: nothing to prove.
+        _ if job.state == JobState::Done => false,
         _ => ctx.ledger.prove(&job.id, Some(report.provider_id), now).await?,
     };
     if changed { wake_next(ctx, job).await } else { Ok(()) }

@@ -8,8 +8,10 @@ use crate::domain::ids::{AccountId, Uid, key};
 use crate::store::{Store, StoreError, User};
 
 const CACHED: usize = 50_000;
-/// How long another process's change may go unnoticed.
+/// How long another process's change of a member of the staff may go unnoticed.
 const FRESH: Duration = Duration::from_secs(10);
+/// The same for everybody else. Guests are many, each is met rarely, and only the name can change.
+const FRESH_OTHERS: Duration = Duration::from_secs(60);
 
 type Entry = (Instant, Option<Arc<User>>);
 
@@ -35,7 +37,7 @@ impl Directory {
         let mut missing = Vec::new();
         for uid in uids {
             match self.users.get(&key(account, uid)) {
-                Some((at, user)) if at.elapsed() < FRESH => known.extend(user),
+                Some((at, user)) if at.elapsed() < freshness(user.as_deref()) => known.extend(user),
                 _ => missing.push(uid),
             }
         }
@@ -89,4 +91,9 @@ impl Directory {
     pub fn forget(&self, account: &AccountId, uid: &Uid) {
         self.users.remove(&key(account, uid));
     }
+}
+
+fn freshness(user: Option<&User>) -> Duration {
+    let staff = user.and_then(|user| user.role).is_some_and(Role::is_staff);
+    if staff { FRESH } else { FRESH_OTHERS }
 }

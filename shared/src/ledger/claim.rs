@@ -56,18 +56,19 @@ impl Ledger {
     }
 
     async fn take(&self, job: &JobRow, worker: &str) -> Result<Claim, StoreError> {
-        let filter = doc! {
-            "_id": &job.id,
-            "state": "queued",
-            "epoch": job.epoch,
-            "$expr": is_due(),
-        };
-        let update = vec![doc! { "$set": self.claimed_fields(job, worker) }];
+        let filter = doc! { "_id": &job.id, "state": "queued", "epoch": job.epoch };
+        // Whether it is due is asked here and not in the filter: there, an expression makes SecantusDB read the
+        // whole collection.
+        let claimed = doc! { "$mergeObjects": ["$$ROOT", self.claimed_fields(job, worker)] };
+        let update = vec![
+            doc! { "$replaceWith": { "$cond": [is_due(), claimed, "$$ROOT"] } },
+            doc! { "$unset": "sendingAt" },
+        ];
         let rows = self.rows();
         let find = rows.find_one_and_update(filter, update).return_document(ReturnDocument::After);
         match find.await {
-            Ok(Some(row)) => Ok(Claim::Taken(Box::new(row))),
-            Ok(None) => Ok(Claim::Behind),
+            Ok(Some(row)) if row.epoch == job.epoch + 1 => Ok(Claim::Taken(Box::new(row))),
+            Ok(_) => Ok(Claim::Behind),
             // The lane's mutex: another job of it is running.
             Err(error) if duplicate_index(&error).is_some() => Ok(Claim::Behind),
             Err(error) => Err(error.into()),
@@ -87,7 +88,6 @@ impl Ledger {
             "attempt": attempt,
             "attempts": { "$slice": [{ "$concatArrays": story }, -ATTEMPTS_KEPT] },
             "leaseUntil": { "$dateAdd": { "startDate": "$$NOW", "unit": "millisecond", "amount": lease_millis } },
-            "sendingAt": "$$REMOVE",
         }
     }
 

@@ -19,8 +19,14 @@ impl Ledger {
     /// # Errors
     /// [`StoreError`].
     pub async fn waiting(&self, ids: &[&str]) -> Result<HashMap<String, JobRow>, StoreError> {
-        let filter = doc! { "_id": { "$in": ids }, "state": "queued", "$expr": is_due() };
-        let rows: Vec<JobRow> = self.rows().find(filter).await?.try_collect().await?;
+        // In two stages: an expression beside the ids makes SecantusDB read the whole collection.
+        let pipeline = [
+            doc! { "$match": { "_id": { "$in": ids }, "state": "queued" } },
+            doc! { "$match": { "$expr": is_due() } },
+        ];
+        let rows = self.rows();
+        let found = rows.aggregate(pipeline).with_type::<JobRow>().await?;
+        let rows: Vec<JobRow> = found.try_collect().await?;
         Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
 
@@ -39,7 +45,10 @@ impl Ledger {
     /// # Errors
     /// [`StoreError`].
     pub async fn start_redelivered(&self, id: &str, now: Time) -> Result<Option<JobRow>, StoreError> {
-        let filter = doc! { "_id": id, "state": "queued", "$expr": is_due() };
+        if !self.waiting(&[id]).await?.contains_key(id) {
+            return Ok(None);
+        }
+        let filter = doc! { "_id": id, "state": "queued" };
         let update = doc! { "$inc": { "starts": 1 } };
         let rows = self.rows();
         let find = rows.find_one_and_update(filter, update).return_document(ReturnDocument::After);

@@ -1,6 +1,6 @@
 //! Raw provider events: stored before they are answered, so that nothing a provider said is lost.
 
-use mongodb::bson::{Binary, Document, doc, spec::BinarySubtype};
+use mongodb::bson::{Binary, Document, doc, serialize_to_document, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, duplicate_index};
@@ -65,17 +65,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: the provider must be told to come again.
     pub async fn keep_event(&self, event: &Event, job: &crate::ledger::JobRow) -> Result<bool, StoreError> {
-        let mut session = self.client.start_session().await?;
-        session.start_transaction().write_concern(super::durable()).await?;
-        let events = self.collection::<Event>("events");
-        if let Err(error) = events.insert_one(event).session(&mut session).await {
-            // Best effort: the server ends an abandoned transaction by itself.
-            let _ = session.abort_transaction().await;
-            return if duplicate_index(&error).is_some() { Ok(false) } else { Err(error.into()) };
+        let documents =
+            vec![("events", serialize_to_document(event)?), ("jobs", serialize_to_document(job)?)];
+        match self.insert_together(documents).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Refused(error)) if duplicate_index(&error).is_some() => Ok(false),
+            Err(error) => Err(error),
         }
-        self.collection::<crate::ledger::JobRow>("jobs").insert_one(job).session(&mut session).await?;
-        session.commit_transaction().await?;
-        Ok(true)
     }
 
     /// Event `id`.
@@ -86,13 +82,13 @@ impl Store {
         Ok(self.collection::<Event>("events").find_one(doc! { "_id": id }).await?)
     }
 
-    /// Notes what became of event `id`.
+    /// Notes what became of events, all in one write.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_event_state(&self, id: &str, state: EventState) -> Result<(), StoreError> {
+    pub async fn set_event_states(&self, ids: &[&str], state: EventState) -> Result<(), StoreError> {
         let update = doc! { "$set": { "state": state.as_str() } };
-        self.collection::<Document>("events").update_one(doc! { "_id": id }, update).await?;
+        self.collection::<Document>("events").update_many(doc! { "_id": { "$in": ids } }, update).await?;
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ mod jobs;
 mod messages;
 mod people;
 mod threads;
+mod together;
 mod transaction;
 mod writes;
 
@@ -42,6 +43,7 @@ pub use threads::{Created, Cursor, ThreadFilter, ThreadPage, View};
 
 use crate::config::Mongodb;
 use crate::domain::ids::AccountId;
+use together::Together;
 
 /// How long the driver looks for a server before it gives up, unless the URI says otherwise.
 const SERVER_SELECTION: std::time::Duration = std::time::Duration::from_secs(3);
@@ -51,6 +53,7 @@ const SERVER_SELECTION: std::time::Duration = std::time::Duration::from_secs(3);
 pub struct Store {
     client: Client,
     db: Database,
+    together: Together,
 }
 
 /// The part of the database that belongs to one account.
@@ -73,7 +76,8 @@ impl Store {
         options.write_concern = Some(durable());
         let client = Client::with_options(options)?;
         let db = client.database(&config.database);
-        Ok(Self { client, db })
+        let together = Together::start(&db);
+        Ok(Self { client, db, together })
     }
 
     /// Makes every index that is absent; safe to run from several processes at once.

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use mongodb::ClientSession;
 use mongodb::bson::{Document, serialize_to_document};
 use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::options::UpdateModifications;
+use mongodb::{ClientSession, Database};
 use rand::Rng;
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ pub(crate) enum Write {
     Update {
         of: &'static str,
         filter: Document,
-        update: Document,
+        update: UpdateModifications,
         upsert: bool,
     },
 }
@@ -54,59 +55,64 @@ impl Write {
 impl Store {
     /// Does all of `writes` or none of them.
     pub(crate) async fn transact(&self, writes: &[Write]) -> Result<Wrote, StoreError> {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            match self.attempt(writes).await {
-                Err(error) if is_transient(&error) && Instant::now() < deadline => {
-                    let pause = rand::rng().random_range(1..20);
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                }
-                done => return Ok(done?),
-            }
-        }
+        transact(&self.db, writes).await
     }
+}
 
-    async fn attempt(&self, writes: &[Write]) -> Result<Wrote, Error> {
-        let mut session = self.client.start_session().await?;
-        session.start_transaction().write_concern(durable()).await?;
-        let wrote = match self.write_all(&mut session, writes).await {
-            Ok(wrote @ Wrote::All { .. }) => wrote,
-            unfinished => {
-                // Best effort: the server ends an abandoned transaction by itself.
-                let _ = session.abort_transaction().await;
-                return unfinished;
+/// Does all of `writes` or none of them.
+pub(super) async fn transact(db: &Database, writes: &[Write]) -> Result<Wrote, StoreError> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match attempt(db, writes).await {
+            Err(error) if is_transient(&error) && Instant::now() < deadline => {
+                let pause = rand::rng().random_range(1..20);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
-        };
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match session.commit_transaction().await {
-                Err(error)
-                    if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) && tries < COMMIT_TRIES => {}
-                done => return done.map(|()| wrote),
-            }
+            done => return Ok(done?),
         }
     }
+}
 
-    async fn write_all(&self, session: &mut ClientSession, writes: &[Write]) -> Result<Wrote, Error> {
-        let mut inserted = false;
-        for write in writes {
-            match write {
-                Write::Insert { documents, .. } if documents.is_empty() => {}
-                Write::Insert { into, documents } => {
-                    self.collection::<Document>(into).insert_many(documents).session(&mut *session).await?;
-                }
-                Write::Update { of, filter, update, upsert } => {
-                    let collection = self.collection::<Document>(of);
-                    let update = collection.update_one(filter.clone(), update.clone()).upsert(*upsert);
-                    let result = update.session(&mut *session).await?;
-                    inserted |= result.upserted_id.is_some();
-                    if result.matched_count == 0 && result.upserted_id.is_none() {
-                        return Ok(Wrote::Nothing);
-                    }
+async fn attempt(db: &Database, writes: &[Write]) -> Result<Wrote, Error> {
+    let mut session = db.client().start_session().await?;
+    session.start_transaction().write_concern(durable()).await?;
+    let wrote = match write_all(db, &mut session, writes).await {
+        Ok(wrote @ Wrote::All { .. }) => wrote,
+        unfinished => {
+            // Best effort: the server ends an abandoned transaction by itself.
+            let _ = session.abort_transaction().await;
+            return unfinished;
+        }
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match session.commit_transaction().await {
+            Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) && tries < COMMIT_TRIES => {
+            }
+            done => return done.map(|()| wrote),
+        }
+    }
+}
+
+async fn write_all(db: &Database, session: &mut ClientSession, writes: &[Write]) -> Result<Wrote, Error> {
+    let mut inserted = false;
+    for write in writes {
+        match write {
+            Write::Insert { documents, .. } if documents.is_empty() => {}
+            Write::Insert { into, documents } => {
+                db.collection::<Document>(into).insert_many(documents).session(&mut *session).await?;
+            }
+            Write::Update { of, filter, update, upsert } => {
+                let collection = db.collection::<Document>(of);
+                let update = collection.update_one(filter.clone(), update.clone()).upsert(*upsert);
+                let result = update.session(&mut *session).await?;
+                inserted |= result.upserted_id.is_some();
+                if result.matched_count == 0 && result.upserted_id.is_none() {
+                    return Ok(Wrote::Nothing);
                 }
             }
         }
-        Ok(Wrote::All { inserted })
     }
+    Ok(Wrote::All { inserted })
 }

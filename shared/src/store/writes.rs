@@ -45,7 +45,7 @@ impl Scope {
     pub async fn update_thread(&self, next: &Thread, job: &JobRow) -> Result<bool, StoreError> {
         let filter = doc! { "_id": &next.key, "version": next.version - 1 };
         let writes = [
-            Write::Update { of: "threads", filter, update: by_hand(next)?, upsert: false },
+            Write::Update { of: "threads", filter, update: by_hand(next)?.into(), upsert: false },
             Write::insert("jobs", std::slice::from_ref(job))?,
         ];
         Ok(self.store.transact(&writes).await? != Wrote::Nothing)
@@ -73,7 +73,7 @@ impl Scope {
         }
         let filter = doc! { "_id": &reservation.key };
         let writes = [
-            Write::Update { of: "reservations", filter, update, upsert: true },
+            Write::Update { of: "reservations", filter, update: update.into(), upsert: true },
             Write::insert("jobs", jobs)?,
         ];
         Ok(self.store.transact(&writes).await? == Wrote::All { inserted: true })

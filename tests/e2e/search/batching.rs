@@ -74,7 +74,10 @@ async fn a_bad_document_is_told_to_its_caller_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_writes_what_waits_and_refuses_what_comes_later() {
     with_index(async |index| {
-        let batcher = Batcher::start(index.clone(), BatchLimits { docs_max: 10, waiting_max: 10 });
+        let batcher = Batcher::start(
+            index.clone(),
+            BatchLimits { docs_max: 10, waiting_max: 10, ..BatchLimits::default() },
+        );
         let callers: Vec<_> = (0..200)
             .map(|n| {
                 let batcher = batcher.clone();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt as _;
 use ingest::auth::{TokenRequest, issue};
 use mongodb::bson::{Document, doc};
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::actor::Role;
@@ -192,10 +192,17 @@ impl Programs {
     pub async fn post_stubbornly(&mut self, thread: &str, id: &str) -> (Value, u32) {
         let body = json!({ "messageId": id, "body": format!("text of {id}"), "type": "whatsapp-message" });
         let path = format!("/chat/threads/{thread}/messages");
-        let mut deaths = 0;
+        let (mut deaths, deadline) = (0, Instant::now() + HEALED);
         loop {
-            if let Some(answer) = self.try_call("POST", &path, &body).await {
-                return (answer, deaths);
+            match self.try_call("POST", &path, &body).await {
+                Some((status, answer)) if status.is_success() => return (answer, deaths),
+                // The transaction of the dead one holds the thread until the server ends it.
+                Some((StatusCode::SERVICE_UNAVAILABLE, _)) if Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                Some((status, answer)) => panic!("{path} was answered {status}: {answer}"),
+                None => {}
             }
             let ended = self.ingest.as_mut().expect("ingest was started").wait().expect("an end");
             assert!(!ended.success(), "ingest was to die, not to stop");
@@ -205,19 +212,20 @@ impl Programs {
     }
 
     async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        self.try_call(method, path, body).await.expect("an answer")
+        let (status, answer) = self.try_call(method, path, body).await.expect("an answer");
+        assert!(status.is_success(), "{path} was answered {status}: {answer}");
+        answer
     }
 
     /// `None` when there was no answer.
-    async fn try_call(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
+    async fn try_call(&self, method: &str, path: &str, body: &Value) -> Option<(StatusCode, Value)> {
         let method = method.parse().expect("a method");
         let url = format!("http://{}{path}", self.config.http.listen);
         let request = self.client.request(method, url).bearer_auth(&self.token).json(body);
         let answer = request.timeout(Duration::from_secs(20)).send().await.ok()?;
         let status = answer.status();
         let text = answer.text().await.ok()?;
-        assert!(status.is_success(), "{path} was answered {status}: {text}");
-        Some(serde_json::from_str(&text).expect("JSON"))
+        Some((status, serde_json::from_str(&text).expect("JSON")))
     }
 
     /// The jobs that match `filter`.

@@ -4,6 +4,7 @@ use shared::domain::jobs::{JobKind, PROCESS_EVENT};
 use shared::ledger::JobRow;
 use shared::store::{Event, EventState};
 
+use super::index_message::away;
 use super::{JobError, Projection};
 use crate::context::Context;
 use crate::statuses;
@@ -23,7 +24,8 @@ impl Projection for ProcessEvent {
             return Ok(());
         };
         let state = process(ctx, &event).await?;
-        ctx.store.set_event_state(id, state).await.map_err(|e| JobError::retry("store", e))
+        let noted = ctx.writes.events.call((id.clone(), state)).await?;
+        noted.map_err(away)
     }
 }
 

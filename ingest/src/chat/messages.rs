@@ -118,6 +118,11 @@ impl Chat {
             search: query.search,
         };
         let found = self.store.account(&actor.account).messages(&thread.thread_id, &page).await?;
+        if found.gave_up {
+            return Err(ApiError::unprocessable(
+                "the newest part of the thread was searched and has no such message; go on with a reference",
+            ));
+        }
         let mut uids: Vec<_> = found.messages.iter().map(|m| m.author_id.clone()).collect();
         uids.sort();
         uids.dedup();

@@ -93,6 +93,8 @@ fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
                 ttl("ttl", "receivedAt", EVENT_TTL),
             ],
         ),
+        // One unfinished rebuild at a time.
+        ("reindexes", vec![unique("active", doc! { "active": 1 }, Some(exists("active")))]),
     ]
 }
 

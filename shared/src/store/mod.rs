@@ -9,6 +9,7 @@
 //! | `audit` | who did what | the audit job; failures straight from a request |
 //! | `events` | raw provider events | webhooks |
 //! | `leases` | who leads | the dispatcher |
+//! | `reindexes` | rebuilds of the search indices and how far they are | `workers reindex` |
 //!
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
@@ -20,6 +21,9 @@ mod indexes;
 mod jobs;
 mod messages;
 mod people;
+mod recent;
+mod reindexes;
+mod scan;
 mod threads;
 mod transaction;
 mod writes;
@@ -35,6 +39,8 @@ pub use events::{Event, EventState};
 pub use idempotency::{IdempotencyKey, IdempotencyRow};
 pub use messages::{Page, PageQuery};
 pub use people::{Reservation, User};
+pub use recent::Recent;
+pub use reindexes::{Claimed, Phase, ReindexPart, ReindexRow, ReindexState, Reindexes};
 pub use threads::{Created, Cursor, ThreadFilter, ThreadPage, View};
 
 use crate::config::Mongodb;

@@ -9,3 +9,4 @@ mod faults;
 mod jobs;
 mod ledger;
 mod search;
+mod views;

@@ -67,8 +67,13 @@ pub async fn reindex(config: &Config, args: ReindexArgs, stop: CancellationToken
         Which::All => IndexKind::ALL.to_vec(),
     };
     let linger = index.search_timeout() + Duration::from_secs(1);
-    let request =
-        ReindexRequest { kinds, batch: args.batch, rate: args.rate, linger, ..ReindexRequest::new(process_name()) };
+    let request = ReindexRequest {
+        kinds,
+        batch: args.batch,
+        rate: args.rate,
+        linger,
+        ..ReindexRequest::new(process_name())
+    };
     let mut shown = Shown::choose(args.json);
     let row = shared::reindex::reindex(&store, &index, &request, &stop, |row| shown.update(row)).await;
     shown.end();
@@ -80,7 +85,13 @@ pub async fn reindex(config: &Config, args: ReindexArgs, stop: CancellationToken
     }
     for part in &row.parts {
         let target = part.target.as_deref().unwrap_or_default();
-        writeln!(out, "{}: {} documents in {target}, {} rejected", part.index.name(), part.copied, part.rejected)?;
+        writeln!(
+            out,
+            "{}: {} documents in {target}, {} rejected",
+            part.index.name(),
+            part.copied,
+            part.rejected
+        )?;
     }
     Ok(())
 }

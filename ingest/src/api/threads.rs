@@ -131,7 +131,8 @@ struct ThreadsOut {
 
 impl ThreadsOut {
     fn listed(threads: Vec<ThreadView>, next_cursor: Option<String>) -> Self {
-        let threads = threads.into_iter().map(|view| ListedThreadOut { thread: view.into(), highlights: None });
+        let threads =
+            threads.into_iter().map(|view| ListedThreadOut { thread: view.into(), highlights: None });
         Self {
             threads: threads.collect(),
             has_more: next_cursor.is_some(),
@@ -144,10 +145,10 @@ impl ThreadsOut {
 
 impl From<Found> for ThreadsOut {
     fn from(found: Found) -> Self {
-        let threads = found.threads.into_iter().map(|(view, highlights)| ListedThreadOut {
-            thread: view.into(),
-            highlights: Some(highlights),
-        });
+        let threads = found
+            .threads
+            .into_iter()
+            .map(|(view, highlights)| ListedThreadOut { thread: view.into(), highlights: Some(highlights) });
         Self {
             threads: threads.collect(),
             has_more: found.next_cursor.is_some(),

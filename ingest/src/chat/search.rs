@@ -120,7 +120,8 @@ impl Chat {
             return Ok((ids, pieces));
         }
         let view = ThreadFilter { after: None, within: None, ..filter.clone() };
-        let Recent { threads, messages } = self.store.account(&actor.account).recent(actor, &view, since).await?;
+        let Recent { threads, messages } =
+            self.store.account(&actor.account).recent(actor, &view, since).await?;
         for message in &messages {
             // Of one thread the newest is shown, as of what is indexed.
             let known = pieces.contains_key(message.thread_id.as_str());

@@ -38,7 +38,8 @@ pub(super) async fn read(
         IndexKind::Threads => {
             let threads = store.threads_above(after, limit).await?;
             let last = threads.last().map(|thread| thread.key.clone());
-            let reservation_of = |thread: &Thread| Some(key(&thread.account_id, thread.reservation_id.as_ref()?));
+            let reservation_of =
+                |thread: &Thread| Some(key(&thread.account_id, thread.reservation_id.as_ref()?));
             let mut reservations: Vec<String> = threads.iter().filter_map(reservation_of).collect();
             reservations.sort_unstable();
             reservations.dedup();

@@ -168,6 +168,7 @@ impl<'a> Run<'a> {
 
     /// Deletes the old indices.
     async fn clear(&mut self, at: usize) -> Step<()> {
+        failpoint::hit("reindex.clear").await;
         let kind = self.row.parts[at].index;
         for old in self.row.parts[at].old.clone() {
             while let Err(down) = self.index.drop_index(kind, &old).await {

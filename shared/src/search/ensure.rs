@@ -127,7 +127,8 @@ impl SearchIndex {
 
     async fn make(&self, kind: IndexKind) -> Result<bool, SearchDown> {
         let alias = self.alias(kind);
-        self.make_named(kind, &format!("{alias}-000001"), &json!({ &alias: { "is_write_index": true } })).await
+        self.make_named(kind, &format!("{alias}-000001"), &json!({ &alias: { "is_write_index": true } }))
+            .await
     }
 
     /// True when this call made it, false when another was faster.

@@ -45,7 +45,10 @@ impl SearchIndex {
         let found = self.numbered(kind).await?;
         let highest = found.keys().filter_map(|index| number_of(index, &alias)).max().unwrap_or(0);
         let old = found.into_iter().filter(|(_, about)| about.aliases.contains_key(&alias));
-        Ok(RebuildPlan { target: format!("{alias}-{:06}", highest + 1), old: old.map(|(name, _)| name).collect() })
+        Ok(RebuildPlan {
+            target: format!("{alias}-{:06}", highest + 1),
+            old: old.map(|(name, _)| name).collect(),
+        })
     }
 
     /// Makes the index `target` and moves all writes of `kind` to it, in one step for every process. May be repeated.
@@ -73,7 +76,10 @@ impl SearchIndex {
         let alias = self.alias(kind);
         let serving = self.serving(kind).await?;
         if !serving.iter().any(|serving| serving.index == target && serving.takes_writes) {
-            return Err(SearchDown::Misplaced { alias, problem: "the index being filled is gone or takes no writes" });
+            return Err(SearchDown::Misplaced {
+                alias,
+                problem: "the index being filled is gone or takes no writes",
+            });
         }
         // The last of what was copied must be found at once: the old index showed it.
         let refreshed = self.change(Method::Post, &format!("{target}/_refresh"), &[], None).await?;
@@ -81,9 +87,8 @@ impl SearchIndex {
             return Err(refreshed.failed());
         }
         let others = serving.into_iter().filter(|serving| serving.index != target);
-        let actions: Vec<Value> = others
-            .map(|serving| json!({ "remove": { "index": serving.index, "alias": alias } }))
-            .collect();
+        let actions: Vec<Value> =
+            others.map(|serving| json!({ "remove": { "index": serving.index, "alias": alias } })).collect();
         if actions.is_empty() { Ok(()) } else { self.change_aliases(actions).await }
     }
 

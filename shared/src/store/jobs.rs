@@ -44,7 +44,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn messages_above(&self, after: Option<&str>, limit: usize) -> Result<Vec<Message>, StoreError> {
+    pub async fn messages_above(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
         self.above("messages", after, limit).await
     }
 
@@ -64,7 +68,12 @@ impl Store {
         Ok(self.collection::<Document>(kind.name()).estimated_document_count().await?)
     }
 
-    async fn above<T>(&self, collection: &str, after: Option<&str>, limit: usize) -> Result<Vec<T>, StoreError>
+    async fn above<T>(
+        &self,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<T>, StoreError>
     where
         T: DeserializeOwned + Send + Sync + Unpin,
     {

@@ -10,7 +10,10 @@ async fn writes_move_to_the_new_index_and_searches_read_both_until_the_end() {
         store(index, vec![message("m1", "old word").into()]).await;
         let plan = index.plan_rebuild(IndexKind::Messages).await.expect("a plan");
         let alias = index.alias(IndexKind::Messages);
-        assert_eq!((plan.target.clone(), plan.old.clone()), (format!("{alias}-000002"), vec![format!("{alias}-000001")]));
+        assert_eq!(
+            (plan.target.clone(), plan.old.clone()),
+            (format!("{alias}-000002"), vec![format!("{alias}-000001")])
+        );
         for _ in 0..2 {
             index.begin_rebuild(IndexKind::Messages, &plan.target).await.expect("begun");
         }
@@ -60,7 +63,10 @@ async fn a_copy_never_replaces_what_was_written_meanwhile() {
         let copied = index.bulk_behind(&[named("Alma", 3)]).await.expect("elasticsearch");
         assert_eq!(copied, [Ok(Indexed::Stale)], "of equal versions the one that is there stays");
         index.refresh().await.expect("refreshed");
-        assert_eq!((found(index, "berta").await, found(index, "alma").await), (vec!["t1".to_owned()], vec![]));
+        assert_eq!(
+            (found(index, "berta").await, found(index, "alma").await),
+            (vec!["t1".to_owned()], vec![])
+        );
         let newer = index.bulk_behind(&[named("Cora", 4)]).await.expect("elasticsearch");
         assert_eq!(newer, [Ok(Indexed::Stored)]);
     })

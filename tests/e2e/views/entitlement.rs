@@ -62,7 +62,11 @@ async fn guests_find_their_own_threads_and_never_a_note() {
     let gina = app.guest("gina");
     for index_alone in [false, true] {
         let page = search(&gina, "towels", "").await;
-        assert_eq!(page.each("threads", "threadId"), ["t2", "t1"], "the note does not move it, {index_alone}");
+        assert_eq!(
+            page.each("threads", "threadId"),
+            ["t2", "t1"],
+            "the note does not move it, {index_alone}"
+        );
         let shown = json!(["<em>towels</em> are coming"]);
         assert_eq!(page.each("threads", "highlights"), [shown.clone(), shown], "{index_alone}");
         assert!(!page.text.contains(CANARY), "{}", page.text);
@@ -82,7 +86,10 @@ async fn guests_find_their_own_threads_and_never_a_note() {
 #[tokio::test]
 async fn a_guest_is_not_shown_the_name_in_the_reservation() {
     let app = TestApp::full().await;
-    app.service("setup").put("/chat/reservations/r1", json!({ "guestName": "Towels Canary" })).expect(201).await;
+    app.service("setup")
+        .put("/chat/reservations/r1", json!({ "guestName": "Towels Canary" }))
+        .expect(201)
+        .await;
     app.thread(json!({ "threadId": "t1", "participantIds": ["gina"], "reservationId": "r1" })).await;
     app.agent("anna").say("t1", "towels").await;
     indexed(&app).await;

@@ -14,8 +14,18 @@ async fn words_are_found_without_accents_or_case_and_the_last_may_be_unfinished(
     anna.say("t1", "Crème BRÛLÉE in der Straße von Tromsø, l'été").await;
     anna.say("t2", "nothing of the kind").await;
     for index_alone in [false, true] {
-        for q in ["creme", "CRÈME", "brulee creme", "strasse", "STRAẞE", "tromso", "Tromsø", "ete", "creme tro", "l ét"]
-        {
+        for q in [
+            "creme",
+            "CRÈME",
+            "brulee creme",
+            "strasse",
+            "STRAẞE",
+            "tromso",
+            "Tromsø",
+            "ete",
+            "creme tro",
+            "l ét",
+        ] {
             assert_eq!(found(&anna, q).await, ["t1"], "{q}, {index_alone}");
         }
         for q in ["reme", "cre brulee", "creme nothing", "tromsö x", "stras creme"] {
@@ -31,7 +41,8 @@ async fn all_words_stand_in_one_message_or_in_the_threads_own_fields() {
     let anna = app.agent("anna");
     let guest = json!({ "guestName": "Zoë Müller" });
     app.service("setup").put("/chat/reservations/RES-4711", guest).expect(201).await;
-    app.thread(json!({ "threadId": "room-seven", "title": "Late arrival", "reservationId": "RES-4711" })).await;
+    app.thread(json!({ "threadId": "room-seven", "title": "Late arrival", "reservationId": "RES-4711" }))
+        .await;
     app.thread(json!({ "threadId": "other" })).await;
     anna.say("room-seven", "breakfast please").await;
     let parking = anna.say("room-seven", "parking please").await;

@@ -39,7 +39,10 @@ async fn has_more_counts_what_is_found() {
         anna.say(&thread, text).await;
     }
     let first = anna.messages(&thread, "?search=towels&limit=2").await;
-    assert_eq!((first.each("messages", "seq"), &first["hasMore"]), (vec![json!(201), json!(101)], &json!(true)));
+    assert_eq!(
+        (first.each("messages", "seq"), &first["hasMore"]),
+        (vec![json!(201), json!(101)], &json!(true))
+    );
     let below = first["messages"][1]["messageId"].as_str().unwrap();
     let rest = anna.messages(&thread, &format!("?search=towels&limit=2&upperRef={below}")).await;
     assert_eq!((rest.each("messages", "seq"), &rest["hasMore"]), (vec![json!(1)], &json!(false)));

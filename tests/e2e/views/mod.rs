@@ -33,8 +33,10 @@ async fn found(caller: &Caller, q: &str) -> Vec<Value> {
 
 /// Makes times an hour older in MongoDB, so that the overlay does not look at what is there.
 async fn aged(app: &TestApp, collection: &str, fields: &[&str]) {
-    let set: Document =
-        fields.iter().map(|field| ((*field).to_owned(), doc! { "$add": [format!("${field}"), -HOUR_MS] }.into())).collect();
+    let set: Document = fields
+        .iter()
+        .map(|field| ((*field).to_owned(), doc! { "$add": [format!("${field}"), -HOUR_MS] }.into()))
+        .collect();
     let all = app.store().raw().collection::<Document>(collection);
     all.update_many(doc! {}, vec![doc! { "$set": set }]).await.unwrap();
 }

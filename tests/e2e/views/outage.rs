@@ -25,7 +25,11 @@ async fn a_search_is_refused_soon_and_lists_go_on() {
     anna.say("t1", "towels").await;
     assert_eq!(found(&anna, "towels").await, ["t1"]);
     for silent in [false, true] {
-        if silent { proxy.black_hole() } else { proxy.refuse() }
+        if silent {
+            proxy.black_hole()
+        } else {
+            proxy.refuse()
+        }
         for caller in [anna.clone(), app.guest("gina")] {
             let start = Instant::now();
             let refused = caller.get(&path("towels", "")).refused(503, "search_unavailable").await;

@@ -82,10 +82,8 @@ async fn the_lag_is_nothing_when_all_is_indexed() {
     let anna = app.agent("anna");
     anna.say("t1", "towels").await;
     app.settled().await;
-    app.eventually("no lag", async || {
-        (search(&anna, "towels", "").await["indexLagMs"] == 0).then_some(())
-    })
-    .await;
+    app.eventually("no lag", async || (search(&anna, "towels", "").await["indexLagMs"] == 0).then_some(()))
+        .await;
 }
 
 #[tokio::test]

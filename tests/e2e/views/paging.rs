@@ -101,7 +101,10 @@ async fn more_than_1000_threads_are_cut_and_said_to_be() {
     app.index().bulk(&docs).await.unwrap();
     app.index().refresh().await.unwrap();
     let page = search(&anna, "towels", "").await;
-    assert_eq!((page["truncated"].clone(), page.each("threads", "threadId")), (json!(true), vec![json!("t0000")]));
+    assert_eq!(
+        (page["truncated"].clone(), page.each("threads", "threadId")),
+        (json!(true), vec![json!("t0000")])
+    );
     assert_eq!(threads.count_documents(mongodb::bson::doc! {}).await.unwrap(), 1);
     assert_eq!(found(&anna, "t0000").await, ["t0000"]);
 }

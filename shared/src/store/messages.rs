@@ -123,6 +123,7 @@ impl Scope {
             let Some(message) = cursor.try_next().await? else { break };
             if let Some(words) = &words {
                 scan.count(message.body.len());
+                tokio::task::consume_budget().await; // folding is work, and a batch of messages is at hand
                 if !words.matches(&fold(&message.body)) {
                     continue;
                 }

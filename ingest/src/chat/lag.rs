@@ -54,10 +54,12 @@ impl IndexLag {
         let answer = self.ledger.oldest_waiting(Queue::Search).await;
         drop(asking);
         let mut known = self.known.lock();
-        match (answer, known.as_mut()) {
-            (Ok(oldest), _) => *known = Some(Known { asked, oldest }),
-            (Err(error), Some(earlier)) if !error.is_away() => earlier.asked = asked,
-            (Err(error), _) => return Err(error),
+        match answer {
+            Ok(oldest) => *known = Some(Known { asked, oldest }),
+            Err(error) => match known.as_mut() {
+                Some(earlier) if !error.is_away() => earlier.asked = asked,
+                _ => return Err(error),
+            },
         }
         Ok(known.as_ref().and_then(|known| known.oldest.get(account).copied()))
     }

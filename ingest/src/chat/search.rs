@@ -58,7 +58,7 @@ impl Chat {
         let words = words_of(question)?;
         let scope = self.store.account(&actor.account);
         filter.after = self.place(actor, cursor)?;
-        let oldest = self.lag.oldest(&actor.account).await?;
+        let oldest = self.lag.oldest(&actor.account).await.map_err(ApiError::unavailable)?;
         let index_lag_ms = oldest.map_or(0, age_ms);
         let Some(words) = words else { return Ok(Found { index_lag_ms, ..Found::default() }) };
         let deadline = Instant::now() + self.search.search_timeout();

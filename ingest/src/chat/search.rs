@@ -4,7 +4,6 @@
 //! Entitlement, view, filters, order and cursor are MongoDB's, so that they are never stale.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use shared::domain::Time;
 use shared::domain::actor::{Actor, Role};

@@ -82,7 +82,7 @@ pub async fn reindex(
         Ok(()) => {
             rows.finish(&row, ReindexState::Done, None).await?;
             tracing::info!(reindex.id = %row.id, "search indices rebuilt");
-            Ok(ReindexRow { state: ReindexState::Done, active: None, ..row })
+            Ok(ReindexRow { state: ReindexState::Done, ..row })
         }
         Err(error) => {
             let noted = match &error {

@@ -94,7 +94,7 @@ fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
             ],
         ),
         // One unfinished rebuild at a time.
-        ("reindexes", vec![unique("active", doc! { "active": 1 }, Some(exists("active")))]),
+        ("reindexes", vec![unique("running", doc! { "state": 1 }, Some(doc! { "state": "running" }))]),
     ]
 }
 

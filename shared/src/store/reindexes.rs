@@ -24,7 +24,7 @@ const ROUNDS_MAX: usize = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReindexState {
-    /// Unfinished; whether anybody works on it says the lease.
+    /// Unfinished; whether anybody works on it says the lease. A unique index lets only one row be in this state.
     Running,
     Done,
     /// It cannot be finished: what it was filling is gone. The next one begins anew.
@@ -75,9 +75,6 @@ pub struct ReindexRow {
     #[serde(rename = "_id")]
     pub id: String,
     pub state: ReindexState,
-    /// Present while it is unfinished: a unique index lets only one row have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub active: Option<bool>,
     pub parts: Vec<ReindexPart>,
     /// The process that works on it.
     pub owner: String,
@@ -140,7 +137,6 @@ impl ReindexRow {
         Self {
             id: Ulid::new().to_string(),
             state: ReindexState::Running,
-            active: Some(true),
             parts: IndexKind::ALL.into_iter().filter(|kind| kinds.contains(kind)).map(part).collect(),
             owner: String::new(),
             lease_until: Time::from_millis(0),
@@ -172,7 +168,7 @@ impl Reindexes {
     /// [`StoreError`].
     pub async fn claim(&self, kinds: &[IndexKind], owner: &str) -> Result<Claimed, StoreError> {
         for _ in 0..ROUNDS_MAX {
-            let free = doc! { "active": true, "$expr": { "$lte": ["$leaseUntil", "$$NOW"] } };
+            let free = doc! { "state": "running", "$expr": { "$lte": ["$leaseUntil", "$$NOW"] } };
             let take = vec![doc! { "$set": {
                 "owner": { "$literal": owner },
                 "leaseUntil": lease(),
@@ -183,7 +179,7 @@ impl Reindexes {
             if let Some(row) = taken.await? {
                 return Ok(Claimed::Yours(row));
             }
-            if let Some(row) = self.rows.find_one(doc! { "active": true }).await? {
+            if let Some(row) = self.rows.find_one(doc! { "state": "running" }).await? {
                 return Ok(Claimed::Busy(row));
             }
             match self.rows.insert_one(ReindexRow::new(kinds)).await {
@@ -223,7 +219,6 @@ impl Reindexes {
         let mut set = doc! {
             "parts": literal(row)?,
             "state": serialize_to_bson(&state)?,
-            "active": "$$REMOVE",
             "finishedAt": "$$NOW",
         };
         if let Some(error) = error {
@@ -252,7 +247,7 @@ impl Reindexes {
     /// Changes `row` where it is still its owner's.
     async fn set(&self, row: &ReindexRow, mut set: Document) -> Result<bool, StoreError> {
         set.insert("updatedAt", "$$NOW");
-        let mine = doc! { "_id": &row.id, "owner": &row.owner, "active": true };
+        let mine = doc! { "_id": &row.id, "owner": &row.owner, "state": "running" };
         let result = self.rows.update_one(mine, vec![doc! { "$set": set }]).await?;
         Ok(result.matched_count == 1)
     }

@@ -13,9 +13,6 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value;
 use tests::app::{Caller, Reply, TestApp};
 
-/// An hour, by which [`aged`] moves everything back.
-const HOUR_MS: i64 = 3_600_000;
-
 /// The path of a search; `more` begins with `&` or is empty.
 fn path(q: &str, more: &str) -> String {
     let q: String = url::form_urlencoded::byte_serialize(q.as_bytes()).collect();
@@ -31,12 +28,15 @@ async fn found(caller: &Caller, q: &str) -> Vec<Value> {
     search(caller, q, "").await.each("threads", "threadId")
 }
 
+/// The time in `field`, an hour earlier.
+fn an_hour_before(field: &str) -> Document {
+    doc! { "$dateAdd": { "startDate": format!("${field}"), "unit": "millisecond", "amount": -3_600_000_i64 } }
+}
+
 /// Makes times an hour older in MongoDB, so that the overlay does not look at what is there.
 async fn aged(app: &TestApp, collection: &str, fields: &[&str]) {
-    let set: Document = fields
-        .iter()
-        .map(|field| ((*field).to_owned(), doc! { "$add": [format!("${field}"), -HOUR_MS] }.into()))
-        .collect();
+    let moved = fields.iter().map(|field| ((*field).to_owned(), an_hour_before(field).into()));
+    let set: Document = moved.collect();
     let all = app.store().raw().collection::<Document>(collection);
     all.update_many(doc! {}, vec![doc! { "$set": set }]).await.unwrap();
 }

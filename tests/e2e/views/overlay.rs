@@ -4,7 +4,7 @@ use mongodb::bson::{Document, doc};
 use serde_json::json;
 use tests::app::TestApp;
 
-use super::{HOUR_MS, aged, found, search};
+use super::{aged, an_hour_before, found, search};
 
 /// An app whose workers have stopped: nothing reaches the index.
 async fn without_workers() -> TestApp {
@@ -56,7 +56,7 @@ async fn the_overlay_reaches_back_to_the_oldest_waiting_job_and_the_lag_is_its_a
     aged(&app, "messages", &["createdAt"]).await;
     // lastMessage stands in the thread with its own time.
     let threads = app.store().raw().collection::<Document>("threads");
-    let last = doc! { "lastMessage.createdAt": { "$add": ["$lastMessage.createdAt", -HOUR_MS] } };
+    let last = doc! { "lastMessage.createdAt": an_hour_before("lastMessage.createdAt") };
     threads.update_many(doc! {}, vec![doc! { "$set": last }]).await.unwrap();
     app.eventually("nothing is new", async || {
         let page = search(&anna, "towels", "").await;

@@ -24,7 +24,7 @@ async fn row(programs: &Programs) -> Document {
 async fn end_lease(programs: &Programs) {
     let rows = programs.store().raw().collection::<Document>("reindexes");
     let past = doc! { "$set": { "leaseUntil": mongodb::bson::DateTime::from_millis(0) } };
-    rows.update_one(doc! { "active": true }, past).await.unwrap();
+    rows.update_one(doc! { "state": "running" }, past).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,8 +59,6 @@ pub async fn reindex(config: &Config, args: ReindexArgs, stop: CancellationToken
     let store = Store::connect(&config.mongodb).await.context("prepare mongodb")?;
     let elastic = &config.elasticsearch;
     let index = SearchIndex::new(elastic.url.expose(), &elastic.prefix).context("prepare elasticsearch")?;
-    // The one that keeps two rebuilds apart is among them.
-    store.ensure_indexes().await.context("prepare the indexes of mongodb")?;
     let kinds = match args.index {
         Which::Threads => vec![IndexKind::Threads],
         Which::Messages => vec![IndexKind::Messages],

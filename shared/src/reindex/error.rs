@@ -7,11 +7,8 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum ReindexError {
     /// Another process works on one, or died a moment ago.
-    #[error("reindex {id} is at work, or its process died in the last 15 seconds; one runs at a time")]
-    Busy {
-        /// The rebuild.
-        id: String,
-    },
+    #[error("a reindex is at work, or its process died in the last 15 seconds; one runs at a time")]
+    Busy,
     /// One of other indices was left unfinished.
     #[error("reindex {id} of {index} was left unfinished; run it again for {index} first")]
     Unfinished {

@@ -54,7 +54,7 @@ impl ReindexRequest {
 /// it ended. `observe` is told after each step how far it is.
 ///
 /// With `stop` it ends after the present batch, and the next call goes on from there. MongoDB or Elasticsearch may
-/// be away for some minutes. Needs the indexes of [`Store::ensure_indexes`].
+/// be away for some minutes.
 ///
 /// # Errors
 /// [`ReindexError`].
@@ -68,7 +68,7 @@ pub async fn reindex(
     let rows = store.reindexes();
     let row = match rows.claim(&request.kinds, &request.owner).await? {
         Claimed::Yours(row) => row,
-        Claimed::Busy(row) => return Err(ReindexError::Busy { id: row.id }),
+        Claimed::Busy => return Err(ReindexError::Busy),
     };
     if request.kinds.iter().any(|kind| !row.kinds().contains(kind)) {
         rows.release(&row).await?;
@@ -87,9 +87,9 @@ pub async fn reindex(
         Err(error) => {
             let noted = match &error {
                 ReindexError::Vanished => {
-                    rows.finish(&row, ReindexState::Failed, Some(&error.to_string())).await
+                    rows.finish(&row, ReindexState::Failed, Some(&error.to_string())).await.map(drop)
                 }
-                ReindexError::Lost => Ok(true),
+                ReindexError::Lost => Ok(()),
                 _ => rows.release(&row).await,
             };
             if let Err(trouble) = noted {

@@ -93,8 +93,6 @@ fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
                 ttl("ttl", "receivedAt", EVENT_TTL),
             ],
         ),
-        // One unfinished rebuild at a time.
-        ("reindexes", vec![unique("running", doc! { "state": 1 }, Some(doc! { "state": "running" }))]),
     ]
 }
 

@@ -8,7 +8,7 @@
 //! | `idempotency` | answered `Idempotency-Key`s, 48 h | the committer |
 //! | `audit` | who did what | the audit job; failures straight from a request |
 //! | `events` | raw provider events | webhooks |
-//! | `leases` | who leads | the dispatcher |
+//! | `leases` | who leads, who rebuilds | the dispatcher, `workers reindex` |
 //! | `reindexes` | rebuilds of the search indices and how far they are | `workers reindex` |
 //!
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.

@@ -1,7 +1,7 @@
 //! Rebuilds of the search indices: how far each is, and that there is one at a time.
 //!
-//! A process holds an unfinished rebuild by a lease on the store's clock, renewed with each step it saves. One that
-//! died leaves its row, and the next process that asks goes on with it.
+//! A process works under a lease on the store's clock, renewed with each step it saves. One that died leaves its row,
+//! and the next process that asks goes on with it; the row's owner fences off one that comes back late.
 
 use std::time::Duration;
 
@@ -11,20 +11,21 @@ use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{Store, StoreError, duplicate_index};
+use super::{Store, StoreError};
 use crate::domain::time::Time;
+use crate::ledger::Ledger;
 use crate::search::IndexKind;
 
 /// After which a silent process is taken for dead. Longer than one bulk may take.
 const LEASE: Duration = Duration::from_secs(15);
-/// Rounds of look-and-claim; each lost race costs one.
-const ROUNDS_MAX: usize = 5;
+/// Its name in the collection `leases`: one rebuild at a time.
+const LEASE_NAME: &str = "reindex";
 
 /// Where a rebuild stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReindexState {
-    /// Unfinished; whether anybody works on it says the lease. A unique index lets only one row be in this state.
+    /// Unfinished; whether anybody works on it says the lease.
     Running,
     Done,
     /// It cannot be finished: what it was filling is gone. The next one begins anew.
@@ -78,7 +79,6 @@ pub struct ReindexRow {
     pub parts: Vec<ReindexPart>,
     /// The process that works on it.
     pub owner: String,
-    pub lease_until: Time,
     /// How many processes have worked on it.
     pub claims: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,20 +94,21 @@ pub struct ReindexRow {
 pub enum Claimed {
     /// The caller's, new or left by a process that ended.
     Yours(ReindexRow),
-    /// Another process works on it.
-    Busy(ReindexRow),
+    /// Another process works on one.
+    Busy,
 }
 
 /// The rebuilds.
 #[derive(Debug, Clone)]
 pub struct Reindexes {
     rows: Collection<ReindexRow>,
+    leases: Ledger,
 }
 
 impl Store {
     /// The rebuilds of the search indices.
     pub fn reindexes(&self) -> Reindexes {
-        Reindexes { rows: self.collection("reindexes") }
+        Reindexes { rows: self.collection("reindexes"), leases: Ledger::new(self, LEASE) }
     }
 
     /// Whether there is anything that a search should find.
@@ -121,8 +122,8 @@ impl Store {
 }
 
 impl ReindexRow {
-    /// A rebuild of `kinds` that nobody works on yet.
-    fn new(kinds: &[IndexKind]) -> Self {
+    /// A rebuild of `kinds` by process `owner`.
+    fn new(kinds: &[IndexKind], owner: &str) -> Self {
         let part = |index| ReindexPart {
             index,
             phase: Phase::Waiting,
@@ -138,9 +139,8 @@ impl ReindexRow {
             id: Ulid::new().to_string(),
             state: ReindexState::Running,
             parts: IndexKind::ALL.into_iter().filter(|kind| kinds.contains(kind)).map(part).collect(),
-            owner: String::new(),
-            lease_until: Time::from_millis(0),
-            claims: 0,
+            owner: owner.to_owned(),
+            claims: 1,
             error: None,
             started_at: now,
             updated_at: now,
@@ -162,32 +162,21 @@ impl ReindexRow {
 impl Reindexes {
     /// Takes over the unfinished rebuild whose process is gone, or begins one of `kinds` where there is none.
     ///
-    /// Needs the indexes of [`Store::ensure_indexes`].
-    ///
     /// # Errors
     /// [`StoreError`].
     pub async fn claim(&self, kinds: &[IndexKind], owner: &str) -> Result<Claimed, StoreError> {
-        for _ in 0..ROUNDS_MAX {
-            let free = doc! { "state": "running", "$expr": { "$lte": ["$leaseUntil", "$$NOW"] } };
-            let take = vec![doc! { "$set": {
-                "owner": { "$literal": owner },
-                "leaseUntil": lease(),
-                "updatedAt": "$$NOW",
-                "claims": { "$add": ["$claims", 1] },
-            } }];
-            let taken = self.rows.find_one_and_update(free, take).return_document(ReturnDocument::After);
-            if let Some(row) = taken.await? {
-                return Ok(Claimed::Yours(row));
-            }
-            if let Some(row) = self.rows.find_one(doc! { "state": "running" }).await? {
-                return Ok(Claimed::Busy(row));
-            }
-            match self.rows.insert_one(ReindexRow::new(kinds)).await {
-                Err(error) if duplicate_index(&error).is_none() => return Err(error.into()),
-                _ => {} // whoever inserted it: it is claimed as any other
-            }
+        if self.leases.lead(LEASE_NAME, owner, LEASE).await?.is_none() {
+            return Ok(Claimed::Busy);
         }
-        Err(StoreError::silence())
+        let left = doc! { "state": "running" };
+        let take = doc! { "$set": { "owner": owner }, "$inc": { "claims": 1_i64 } };
+        let taken = self.rows.find_one_and_update(left, take).return_document(ReturnDocument::After);
+        if let Some(row) = taken.await? {
+            return Ok(Claimed::Yours(row));
+        }
+        let row = ReindexRow::new(kinds, owner);
+        self.rows.insert_one(&row).await?;
+        Ok(Claimed::Yours(row))
     }
 
     /// Stores how far `row` is and renews its lease; false when another process has taken it over.
@@ -195,18 +184,20 @@ impl Reindexes {
     /// # Errors
     /// [`StoreError`].
     pub async fn save(&self, row: &ReindexRow) -> Result<bool, StoreError> {
-        self.set(row, doc! { "parts": literal(row)?, "leaseUntil": lease() }).await
+        // The row first: who lost it must not take the lease of the next one.
+        let mine = self.set(row, doc! { "parts": serialize_to_bson(&row.parts)? }).await?;
+        Ok(mine && self.leases.lead(LEASE_NAME, &row.owner, LEASE).await?.is_some())
     }
 
     /// Lets the next process go on at once.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn release(&self, row: &ReindexRow) -> Result<bool, StoreError> {
-        self.set(row, doc! { "leaseUntil": Time::from_millis(0) }).await
+    pub async fn release(&self, row: &ReindexRow) -> Result<(), StoreError> {
+        self.leases.resign(LEASE_NAME, &row.owner).await
     }
 
-    /// Ends `row` for good.
+    /// Ends `row` for good; false when it is another process's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -217,14 +208,16 @@ impl Reindexes {
         error: Option<&str>,
     ) -> Result<bool, StoreError> {
         let mut set = doc! {
-            "parts": literal(row)?,
+            "parts": serialize_to_bson(&row.parts)?,
             "state": serialize_to_bson(&state)?,
-            "finishedAt": "$$NOW",
+            "finishedAt": Time::now(),
         };
         if let Some(error) = error {
-            set.insert("error", doc! { "$literal": error });
+            set.insert("error", error);
         }
-        self.set(row, set).await
+        let mine = self.set(row, set).await?;
+        self.release(row).await?;
+        Ok(mine)
     }
 
     /// Rebuild `id`.
@@ -244,19 +237,11 @@ impl Reindexes {
         Ok(self.rows.find(doc! {}).sort(doc! { "_id": -1 }).limit(100).await?.try_collect().await?)
     }
 
-    /// Changes `row` where it is still its owner's.
+    /// Changes `row` where it is still its owner's and unfinished.
     async fn set(&self, row: &ReindexRow, mut set: Document) -> Result<bool, StoreError> {
-        set.insert("updatedAt", "$$NOW");
+        set.insert("updatedAt", Time::now());
         let mine = doc! { "_id": &row.id, "owner": &row.owner, "state": "running" };
-        let result = self.rows.update_one(mine, vec![doc! { "$set": set }]).await?;
+        let result = self.rows.update_one(mine, doc! { "$set": set }).await?;
         Ok(result.matched_count == 1)
     }
-}
-
-fn literal(row: &ReindexRow) -> Result<Document, mongodb::bson::error::Error> {
-    Ok(doc! { "$literal": serialize_to_bson(&row.parts)? })
-}
-
-fn lease() -> Document {
-    doc! { "$dateAdd": { "startDate": "$$NOW", "unit": "millisecond", "amount": LEASE.as_millis() as i64 } }
 }

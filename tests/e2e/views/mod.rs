@@ -1,5 +1,6 @@
 //! Views with `q`: what is found, by whom, in which order, with what is not indexed yet, and how the index is rebuilt.
 
+mod claims;
 mod entitlement;
 mod finding;
 mod in_thread;

@@ -22,9 +22,9 @@ async fn row(programs: &Programs) -> Document {
 
 /// As if its 15 seconds had passed.
 async fn end_lease(programs: &Programs) {
-    let rows = programs.store().raw().collection::<Document>("reindexes");
-    let past = doc! { "$set": { "leaseUntil": mongodb::bson::DateTime::from_millis(0) } };
-    rows.update_one(doc! { "state": "running" }, past).await.unwrap();
+    let leases = programs.store().raw().collection::<Document>("leases");
+    let past = doc! { "$set": { "until": mongodb::bson::DateTime::from_millis(0) } };
+    leases.update_one(doc! { "_id": "reindex" }, past).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

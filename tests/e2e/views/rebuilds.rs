@@ -174,8 +174,8 @@ async fn two_at_once_are_refused() {
         panic!("nobody else rebuilds")
     };
     let refused = rebuild_all(&app).await;
-    assert!(matches!(&refused, Err(ReindexError::Busy { id }) if *id == theirs.id), "{refused:?}");
-    assert!(rows.release(&theirs).await.unwrap());
+    assert!(matches!(refused, Err(ReindexError::Busy)), "{refused:?}");
+    rows.release(&theirs).await.unwrap();
     let other = rebuild(&app, &[IndexKind::Messages], |_, _| {}).await;
     assert!(matches!(&other, Err(ReindexError::Unfinished { index, .. }) if index == "threads"), "{other:?}");
     let resumed = rebuild(&app, &[IndexKind::Threads], |_, _| {}).await.unwrap();

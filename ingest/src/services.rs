@@ -13,7 +13,7 @@ use shared::search::SearchIndex;
 use shared::store::Store;
 
 use crate::auth::Authenticator;
-use crate::chat::Chat;
+use crate::chat::{Chat, IndexLag};
 use crate::desk::Desk;
 use crate::events::Events;
 use crate::http::Health;
@@ -58,9 +58,12 @@ impl Services {
         let pusher = Pusher::start(wakeups);
         let directory = Directory::new(&store);
         let push_grace = config.dispatcher.push_grace;
+        let ledger = Ledger::new(&store, config.jobs.lease);
         let chat = Chat {
             store: store.clone(),
-            ledger: Ledger::new(&store, config.jobs.lease),
+            lag: IndexLag::new(&ledger),
+            ledger,
+            search,
             committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace),
             directory,
             pusher: pusher.clone(),

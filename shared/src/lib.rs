@@ -1,7 +1,7 @@
 //! Bellhop's domain and its doors to MongoDB, Redis, Elasticsearch and the providers.
 //!
 //! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups;
-//! `search` owns Elasticsearch; `providers` owns calls to WhatsApp, Twilio and the guest platform.
+//! `search` owns Elasticsearch, `reindex` fills it anew; `providers` owns calls to WhatsApp, Twilio and the guest platform.
 
 pub mod committer;
 pub mod config;
@@ -11,6 +11,7 @@ pub mod failpoint;
 pub mod ledger;
 pub mod providers;
 pub mod queue;
+pub mod reindex;
 pub mod search;
 pub mod store;
 pub mod task;

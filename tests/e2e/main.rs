@@ -10,3 +10,4 @@ mod faults;
 mod jobs;
 mod ledger;
 mod search;
+mod views;

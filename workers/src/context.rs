@@ -197,7 +197,7 @@ fn same(n: usize, result: Result<(), StoreError>) -> Vec<Wrote> {
     vec![result; n]
 }
 
-fn process_name() -> String {
+pub(crate) fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String =
         host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();

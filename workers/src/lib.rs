@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod outbound;
 pub mod projection;
 pub mod registry;
+pub mod reindex;
 pub mod run;
 pub mod statuses;
 pub mod trail;

@@ -31,6 +31,9 @@ enum Command {
     Run(RunArgs),
     /// Show the audit trail, newest first.
     Audit(workers::trail::AuditArgs),
+    /// Fill the search indices anew from MongoDB while everything goes on. Killed or stopped, it goes on from there
+    /// when it is run again.
+    Reindex(workers::reindex::ReindexArgs),
 }
 
 #[derive(Debug, Args)]
@@ -79,17 +82,26 @@ async fn perform(command: Command, config: Arc<Config>) -> anyhow::Result<()> {
                 queues: args.queues,
                 concurrency: args.concurrency.into_iter().collect::<BTreeMap<_, _>>(),
             };
-            let stop = CancellationToken::new();
-            let signalled = stop.clone();
-            shared::task::spawn("signals", async move {
-                until_signalled().await;
-                tracing::info!("stopping");
-                signalled.cancel();
-            });
-            run(config, options, stop).await
+            run(config, options, stop_on_signals()).await
         }
         Command::Audit(args) => workers::trail::audit(&config, args).await,
+        Command::Reindex(args) => {
+            let _logs = shared::telemetry::init(&config.log);
+            workers::reindex::reindex(&config, args, stop_on_signals()).await
+        }
     }
+}
+
+/// Cancelled by SIGTERM and SIGINT.
+fn stop_on_signals() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let signalled = stop.clone();
+    shared::task::spawn("signals", async move {
+        until_signalled().await;
+        tracing::info!("stopping");
+        signalled.cancel();
+    });
+    stop
 }
 
 async fn until_signalled() {

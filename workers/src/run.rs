@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use apalis::prelude::*;
 use shared::config::Config;
 use shared::queue::Queue;
+use shared::search::IndexKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
@@ -65,11 +66,20 @@ pub async fn run(config: Arc<Config>, options: Options, stop: CancellationToken)
 async fn prepare_search(ctx: Context, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match ctx.index.ensure().await {
-            Ok(_) => return,
+            Ok(made) => return tell_of_empty_indices(&ctx, &made).await,
             Err(error) => tracing::warn!(%error, "elasticsearch is not ready; trying again"),
         }
         let pause = tokio::time::sleep(Duration::from_secs(5));
         tokio::select! { () = pause => {}, () = stop.cancelled() => {} }
+    }
+}
+
+/// Says what to do where indices were lost: filling them again is begun by a person, who knows how big they are.
+async fn tell_of_empty_indices(ctx: &Context, made: &[IndexKind]) {
+    match shared::reindex::is_wanted(&ctx.store, made).await {
+        Ok(true) => tracing::warn!("the search indices are empty, MongoDB is not; run `workers reindex`"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "whether a reindex is wanted is not known"),
     }
 }
 

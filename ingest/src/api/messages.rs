@@ -260,7 +260,9 @@ impl MessagesApi {
         limit: Query<Option<u32>>,
         /// Order within the page, newest first by default.
         sort: Query<Option<SortIn>>,
-        /// Only messages with all these words; the last may be the beginning of one.
+        /// Only messages with all these words; accents and case do not matter, the last may be the beginning of one.
+        /// One request looks at 100,000 messages or 32 MiB of text. Found something: `hasMore` is true, go on below
+        /// it; found nothing: 422, go on with a reference further down.
         #[oai(validator(min_length = 1, max_length = 256))]
         search: Query<Option<String>>,
         _trace: Trace,

@@ -16,7 +16,7 @@ use super::messages::LIMIT;
 use super::shapes::{KindOut, StatusOut, ThreadOut};
 use super::sources::SourceForm;
 use crate::auth::Caller;
-use crate::chat::{KeyForm, Trace};
+use crate::chat::{Found, KeyForm, ThreadView, Trace};
 use crate::http::{ApiError, Id, OptionalJson, StrictJson};
 use crate::services::Services;
 
@@ -103,14 +103,60 @@ struct ReadMarkOut {
     unread_count: u64,
 }
 
+/// A thread of a list.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct ListedThreadOut {
+    #[oai(flatten)]
+    thread: ThreadOut,
+    /// With `q`: pieces of text with the words in `<em>…</em>` and everything else escaped as HTML. Empty where an
+    /// id was found.
+    highlights: Option<Vec<String>>,
+}
+
 /// A page of threads.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 struct ThreadsOut {
-    threads: Vec<ThreadOut>,
+    threads: Vec<ListedThreadOut>,
     /// Where the next page begins.
     next_cursor: Option<String>,
     has_more: bool,
+    /// With `q`: how long the oldest change that the search index does not hold yet has waited, in milliseconds.
+    /// New messages are found all the same.
+    index_lag_ms: Option<u64>,
+    /// With `q`: true when more threads have the words than the 1,000 latest, which alone are looked at.
+    truncated: Option<bool>,
+}
+
+impl ThreadsOut {
+    fn listed(threads: Vec<ThreadView>, next_cursor: Option<String>) -> Self {
+        let threads =
+            threads.into_iter().map(|view| ListedThreadOut { thread: view.into(), highlights: None });
+        Self {
+            threads: threads.collect(),
+            has_more: next_cursor.is_some(),
+            next_cursor,
+            index_lag_ms: None,
+            truncated: None,
+        }
+    }
+}
+
+impl From<Found> for ThreadsOut {
+    fn from(found: Found) -> Self {
+        let threads = found
+            .threads
+            .into_iter()
+            .map(|(view, highlights)| ListedThreadOut { thread: view.into(), highlights: Some(highlights) });
+        Self {
+            threads: threads.collect(),
+            has_more: found.next_cursor.is_some(),
+            next_cursor: found.next_cursor,
+            index_lag_ms: Some(found.index_lag_ms),
+            truncated: found.truncated.then_some(true),
+        }
+    }
 }
 
 #[derive(ApiResponse)]
@@ -175,7 +221,12 @@ impl ThreadsApi {
         })
     }
 
-    /// Lists threads, newest first.
+    /// Lists threads, newest first; with `q` those in which its words stand.
+    ///
+    /// A thread in which something is written while you page moves to the top; no page shows a thread twice. Without
+    /// `q` the list is right at once. With it, all words must stand in one message, or in the thread's title, guest
+    /// name and ids; accents and case do not matter, the last word may be the beginning of one, and nothing in `q`
+    /// is syntax.
     #[oai(path = "/chat/threads", method = "get", operation_id = "threads.list")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
@@ -186,6 +237,8 @@ impl ThreadsApi {
         source: Query<Option<Id<SourceForm>>>,
         kind: Query<Option<KindOut>>,
         status: Query<Option<StatusOut>>,
+        /// What to look for: 1 to 256 characters without the blanks round them.
+        q: Query<Option<String>>,
         /// The `nextCursor` of the page before.
         #[oai(validator(max_length = 256))]
         cursor: Query<Option<String>>,
@@ -200,12 +253,17 @@ impl ThreadsApi {
             source: source.0.map(|source| Source::from(source.0)),
             kind: kind.0.map(Into::into),
             status: status.0.map(Into::into),
+            within: None,
             after: None,
             limit: limit.0.unwrap_or(LIMIT) as usize,
         };
-        let (threads, next_cursor) = services.chat.list_threads(&caller, filter, cursor.0.as_deref()).await?;
-        let threads = threads.into_iter().map(Into::into).collect();
-        Ok(StrictJson(ThreadsOut { threads, has_more: next_cursor.is_some(), next_cursor }))
+        let cursor = cursor.0.as_deref();
+        if let Some(question) = &q.0 {
+            let found = services.chat.search_threads(&caller, filter, cursor, question).await?;
+            return Ok(StrictJson(found.into()));
+        }
+        let (threads, next_cursor) = services.chat.list_threads(&caller, filter, cursor).await?;
+        Ok(StrictJson(ThreadsOut::listed(threads, next_cursor)))
     }
 
     /// Shows a thread.

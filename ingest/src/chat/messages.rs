@@ -142,6 +142,11 @@ impl Chat {
             search: query.search,
         };
         let found = self.store.account(&actor.account).messages(&thread.thread_id, &page).await?;
+        if found.gave_up {
+            return Err(ApiError::unprocessable(
+                "the newest part of the thread was searched and has no such message; go on with a reference",
+            ));
+        }
         let messages = found.messages.into_iter().filter_map(|m| MessageView::of(m, actor.role)).collect();
         Ok((messages, found.has_more))
     }

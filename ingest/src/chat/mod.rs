@@ -4,8 +4,10 @@
 
 mod failure;
 mod key;
+mod lag;
 mod messages;
 mod people;
+mod search;
 mod threads;
 mod views;
 
@@ -16,6 +18,7 @@ use shared::domain::ids::ThreadId;
 use shared::domain::thread::Thread;
 use shared::domain::{Time, access};
 use shared::ledger::{JobRow, Ledger};
+use shared::search::SearchIndex;
 use shared::store::{Origin, Store, StoreError};
 use shared::telemetry::RequestId;
 use std::sync::Arc;
@@ -27,8 +30,10 @@ use crate::services::Services;
 
 pub(crate) use failure::Attempted;
 pub(crate) use key::KeyForm;
+pub(crate) use lag::IndexLag;
 pub(crate) use messages::{ListQuery, Listed, Story};
 pub(crate) use people::{ReservationPut, UserPut, check_email};
+pub(crate) use search::Found;
 pub(crate) use views::{MessageView, ThreadView};
 
 /// Longest user agent that is kept, in bytes.
@@ -39,6 +44,8 @@ const USER_AGENT_MAX: usize = 256;
 pub(crate) struct Chat {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
+    pub(crate) search: SearchIndex,
+    pub(crate) lag: IndexLag,
     pub(crate) committer: Committer,
     pub(crate) directory: Directory,
     pub(crate) pusher: Pusher,

@@ -105,17 +105,18 @@ impl Chat {
         cursor: Option<&str>,
     ) -> Result<(Vec<ThreadView>, Option<String>), ApiError> {
         let scope = self.store.account(&actor.account);
-        filter.after = match cursor {
-            Some(text) => Some(
-                Cursor::decode(text, &scope)
-                    .ok_or_else(|| ApiError::invalid_parameter("cursor", "is not one of ours"))?,
-            ),
-            None => None,
-        };
+        filter.after = self.place(actor, cursor)?;
         let page = scope.threads(actor, &filter).await?;
         let deliveries = scope.deliveries(&last_message_keys(&page.threads)).await?;
         let threads = page.threads.into_iter().map(|t| ThreadView::of(t, actor, &deliveries)).collect();
         Ok((threads, page.next.map(|cursor| cursor.encode())))
+    }
+
+    /// Where a page begins.
+    pub(super) fn place(&self, actor: &Actor, cursor: Option<&str>) -> Result<Option<Cursor>, ApiError> {
+        let scope = self.store.account(&actor.account);
+        let place = cursor.map(|text| Cursor::decode(text, &scope).ok_or(()));
+        place.transpose().map_err(|()| ApiError::invalid_parameter("cursor", "is not one of ours"))
     }
 
     /// Changes a thread by hand.

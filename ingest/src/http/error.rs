@@ -172,6 +172,12 @@ impl ApiError {
         Self { cause: Some(Arc::new(cause.into())), ..error }
     }
 
+    /// 503: search is away, everything else works; `cause` is logged.
+    pub fn search_unavailable(cause: impl Into<anyhow::Error>) -> Self {
+        let error = Self::new(Code::SearchUnavailable, "search is away, lists without q still work");
+        Self { cause: Some(Arc::new(cause.into())), ..error }
+    }
+
     /// 500; `cause` is logged.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
         let error = Self::new(Code::Internal, "something went wrong on our side");

@@ -1,14 +1,28 @@
 //! Counting the ledger, for metrics and operators.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 
 use super::Ledger;
+use crate::domain::ids::AccountId;
 use crate::domain::jobs::JobState;
 use crate::domain::time::Time;
 use crate::queue::Queue;
 use crate::store::StoreError;
+
+/// How long the server may look for the oldest waiting jobs.
+const SURVEY_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Deserialize)]
+struct OldestWaiting {
+    #[serde(rename = "_id")]
+    account: AccountId,
+    oldest: Time,
+}
 
 /// One queue and state.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,6 +55,25 @@ impl Ledger {
             depths.push(mongodb::bson::deserialize_from_document::<QueueDepth>(row)?);
         }
         Ok(depths)
+    }
+
+    /// When the oldest job of `queue` that waits was committed, for each account that has one.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when counting a very long queue takes more than a second.
+    pub async fn oldest_waiting(&self, queue: Queue) -> Result<HashMap<AccountId, Time>, StoreError> {
+        let pipeline = vec![
+            doc! { "$match": { "queue": queue.as_str(), "state": "queued" } },
+            doc! { "$group": { "_id": "$accountId", "oldest": { "$min": "$createdAt" } } },
+        ];
+        let raw = self.raw();
+        let mut cursor = raw.aggregate(pipeline).max_time(SURVEY_MAX).await?;
+        let mut oldest = HashMap::new();
+        while let Some(row) = cursor.try_next().await? {
+            let row: OldestWaiting = mongodb::bson::deserialize_from_document(row)?;
+            oldest.insert(row.account, row.oldest);
+        }
+        Ok(oldest)
     }
 
     /// How many jobs of `queue` are queued or running.

@@ -4,7 +4,7 @@ use elasticsearch::http::Method;
 use serde::Deserialize;
 
 use super::connection::SearchIndex;
-use super::document::IndexOp;
+use super::document::{IndexOp, VersionRule};
 use super::error::{IndexError, SearchDown, safe_kind};
 use super::mapping::IndexKind;
 
@@ -72,10 +72,20 @@ impl SearchIndex {
     /// # Errors
     /// [`SearchDown`] when a request failed as a whole; some documents may have been written.
     pub async fn bulk(&self, ops: &[IndexOp]) -> Result<Vec<Outcome>, SearchDown> {
+        self.write(ops, VersionRule::LaterWrite).await
+    }
+
+    /// The same for documents made from what MongoDB held a while ago, as a rebuild does: of equal versions the
+    /// document that is there stays, because it was made later (a thread's guest name has no version).
+    pub async fn bulk_behind(&self, ops: &[IndexOp]) -> Result<Vec<Outcome>, SearchDown> {
+        self.write(ops, VersionRule::Present).await
+    }
+
+    async fn write(&self, ops: &[IndexOp], rule: VersionRule) -> Result<Vec<Outcome>, SearchDown> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; ops.len()];
         let mut lines = Vec::with_capacity(ops.len());
         for (slot, op) in ops.iter().enumerate() {
-            match op.lines(&self.alias(op.kind())) {
+            match op.lines(&self.alias(op.kind()), rule) {
                 Ok(bytes) => lines.push(Line { slot, kind: op.kind(), bytes }),
                 Err(refused) => outcomes[slot] = Some(Err(refused)),
             }
@@ -83,7 +93,9 @@ impl SearchIndex {
         let unserved = self.send_lines(lines, &mut outcomes).await?;
         if !unserved.is_empty() {
             tracing::warn!(search.docs = unserved.len(), "search index or field missing, repairing");
-            self.ensure().await?;
+            if !self.ensure().await?.is_empty() {
+                tracing::warn!("an index was gone; fill it from MongoDB with `workers reindex`");
+            }
             let lines = unserved.into_iter().map(|(line, _)| line).collect();
             for (line, error) in self.send_lines(lines, &mut outcomes).await? {
                 outcomes[line.slot] = Some(Err(error));

@@ -100,6 +100,11 @@ impl SearchIndex {
         self
     }
 
+    /// How long a search may take.
+    pub fn search_timeout(&self) -> Duration {
+        self.settings.search_timeout
+    }
+
     /// The alias of one index, `{prefix}threads` or `{prefix}messages`.
     pub fn alias(&self, kind: IndexKind) -> String {
         format!("{}{}", self.prefix, kind.name())

@@ -157,6 +157,24 @@ impl std::fmt::Debug for IndexOp {
     }
 }
 
+/// Which of two writes of one document stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum VersionRule {
+    /// The newer version; of equal ones the later write.
+    LaterWrite,
+    /// The newer version; of equal ones the one that is there.
+    Present,
+}
+
+impl VersionRule {
+    fn version_type(self) -> &'static str {
+        match self {
+            Self::LaterWrite => "external_gte",
+            Self::Present => "external",
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WithWords<'a, T> {
@@ -205,7 +223,7 @@ impl IndexOp {
     /// The two lines of a bulk request for this document.
     ///
     /// Refuses what would make Elasticsearch refuse the whole bulk: an id too long, no account, a version over 2^63.
-    pub(super) fn lines(&self, alias: &str) -> Result<Vec<u8>, IndexError> {
+    pub(super) fn lines(&self, alias: &str, rule: VersionRule) -> Result<Vec<u8>, IndexError> {
         let id = self.id();
         if id.len() > ID_BYTES_MAX {
             return Err(IndexError::refused("id_too_long", None));
@@ -221,7 +239,7 @@ impl IndexOp {
             "_id": id,
             "routing": self.account(),
             "version": self.version(),
-            "version_type": "external_gte",
+            "version_type": rule.version_type(),
         }});
         let mut lines = serde_json::to_vec(&action).map_err(|_| unwritable())?;
         lines.push(b'\n');

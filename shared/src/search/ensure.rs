@@ -14,15 +14,15 @@ use super::mapping::IndexKind;
 const ROUNDS_MAX: usize = 8;
 
 #[derive(Deserialize)]
-struct Found {
+pub(super) struct Found {
     #[serde(default)]
-    aliases: BTreeMap<String, AliasFlags>,
+    pub(super) aliases: BTreeMap<String, AliasFlags>,
 }
 
 #[derive(Deserialize)]
-struct AliasFlags {
+pub(super) struct AliasFlags {
     #[serde(default)]
-    is_write_index: bool,
+    pub(super) is_write_index: bool,
 }
 
 /// How an alias stands.
@@ -109,7 +109,7 @@ impl SearchIndex {
     }
 
     /// The numbered indices of one kind, lowest first.
-    async fn numbered(&self, kind: IndexKind) -> Result<BTreeMap<String, Found>, SearchDown> {
+    pub(super) async fn numbered(&self, kind: IndexKind) -> Result<BTreeMap<String, Found>, SearchDown> {
         let alias = self.alias(kind);
         let query =
             [("expand_wildcards", "all"), ("ignore_unavailable", "true"), ("filter_path", "*.aliases")];
@@ -125,11 +125,21 @@ impl SearchIndex {
         Ok(found)
     }
 
-    /// True when this call made it, false when another was faster.
     async fn make(&self, kind: IndexKind) -> Result<bool, SearchDown> {
         let alias = self.alias(kind);
+        self.make_named(kind, &format!("{alias}-000001"), &json!({ &alias: { "is_write_index": true } }))
+            .await
+    }
+
+    /// True when this call made it, false when another was faster.
+    pub(super) async fn make_named(
+        &self,
+        kind: IndexKind,
+        name: &str,
+        aliases: &Value,
+    ) -> Result<bool, SearchDown> {
         let body = json!({
-            "aliases": { &alias: { "is_write_index": true } },
+            "aliases": aliases,
             "settings": {
                 "number_of_shards": self.settings.shards,
                 // As many as there are other nodes to hold them: a single node stays green.
@@ -139,8 +149,7 @@ impl SearchIndex {
             },
             "mappings": kind.mapping(),
         });
-        let answer =
-            self.change(Method::Put, &format!("{alias}-000001"), &[("timeout", "5s")], Some(&body)).await?;
+        let answer = self.change(Method::Put, name, &[("timeout", "5s")], Some(&body)).await?;
         match answer.kind().as_str() {
             _ if answer.is_success() => Ok(true),
             "resource_already_exists_exception" => Ok(false),
@@ -168,7 +177,7 @@ impl SearchIndex {
         if answer.is_success() { Ok(true) } else { Err(answer.failed()) }
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         method: Method,
         path: &str,
@@ -182,6 +191,12 @@ impl SearchIndex {
 
 /// `{alias}-000001`: a wildcard alone would also meet the indices of a longer prefix.
 fn is_numbered(index: &str, alias: &str) -> bool {
-    let number = index.strip_prefix(alias).and_then(|rest| rest.strip_prefix('-'));
-    number.is_some_and(|number| number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit()))
+    number_of(index, alias).is_some()
+}
+
+/// The 1 of `{alias}-000001`.
+pub(super) fn number_of(index: &str, alias: &str) -> Option<u32> {
+    let number = index.strip_prefix(alias)?.strip_prefix('-')?;
+    let digits = number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| number.parse().ok()).flatten()
 }

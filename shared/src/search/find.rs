@@ -140,7 +140,7 @@ impl SearchIndex {
 
     /// Pieces of text with the words marked (see [`WordQuery::highlight`]), for the threads of one page.
     ///
-    /// For each thread: of its newest matching message, of title and guest name. At most 200 threads are looked at.
+    /// For each thread: of its newest matching message, of title and (for staff) guest name. At most 200 threads are looked at.
     pub async fn highlights(
         &self,
         question: Question<'_>,
@@ -158,7 +158,9 @@ impl SearchIndex {
         let mut shown: HashMap<String, Vec<String>> = HashMap::new();
         for mut hit in in_messages.into_iter().chain(in_threads) {
             let (Some(thread_id), Some(texts)) = (hit.fields.thread_id.pop(), hit.source) else { continue };
-            let marked = [texts.body, texts.title, texts.guest_name];
+            // Guests see no reservation, so they are not shown the name in it.
+            let guest_name = texts.guest_name.filter(|_| question.visibility == Visibility::Staff);
+            let marked = [texts.body, texts.title, guest_name];
             let marked = marked.into_iter().flatten().filter_map(|text| question.words.highlight(&text));
             shown.entry(thread_id).or_default().extend(marked);
         }

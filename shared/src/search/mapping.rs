@@ -1,9 +1,11 @@
 //! The two indices: their names, settings and strict mappings.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// One of the two indices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum IndexKind {
     /// One document per thread, version = the thread's `version`.
     Threads,

@@ -15,9 +15,11 @@ mod ensure;
 mod error;
 mod find;
 mod fold;
+mod from_store;
 mod highlight;
 mod inspect;
 mod mapping;
+mod rebuild;
 mod words;
 
 pub use batcher::{BatchLimits, Batcher};
@@ -29,4 +31,5 @@ pub use find::{CANDIDATES_MAX, Candidates, Match, Question, Visibility};
 pub use fold::fold;
 pub use inspect::{Health, HealthStatus};
 pub use mapping::IndexKind;
+pub use rebuild::RebuildPlan;
 pub use words::{QUERY_WORDS_MAX, WordQuery, matches_all_words, words, words_joined};

@@ -1,15 +1,16 @@
 //! Reads for jobs: many documents at once by key, whatever their accounts. The keys come from the ledger, whose
-//! rows carry the account that committed them.
+//! rows carry the account that committed them; a rebuild of the search indices walks through all of them.
 
 use std::collections::HashMap;
 
 use futures::TryStreamExt;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use serde::de::DeserializeOwned;
 
 use super::{Reservation, Scope, Store, StoreError};
 use crate::domain::message::Message;
 use crate::domain::thread::Thread;
+use crate::search::IndexKind;
 
 impl Store {
     /// Messages by key.
@@ -37,6 +38,49 @@ impl Store {
         keys: &[String],
     ) -> Result<HashMap<String, Reservation>, StoreError> {
         self.by_key("reservations", keys, |r: &Reservation| r.key.clone()).await
+    }
+
+    /// The next `limit` messages of all accounts above key `after`, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn messages_above(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.above("messages", after, limit).await
+    }
+
+    /// The next `limit` threads of all accounts above key `after`, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn threads_above(&self, after: Option<&str>, limit: usize) -> Result<Vec<Thread>, StoreError> {
+        self.above("threads", after, limit).await
+    }
+
+    /// About how many documents an index will have.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn about_how_many(&self, kind: IndexKind) -> Result<u64, StoreError> {
+        Ok(self.collection::<Document>(kind.name()).estimated_document_count().await?)
+    }
+
+    async fn above<T>(
+        &self,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: DeserializeOwned + Send + Sync + Unpin,
+    {
+        let filter = after.map_or_else(Document::new, |key| doc! { "_id": { "$gt": key } });
+        let collection = self.collection::<T>(collection);
+        let find = collection.find(filter).sort(doc! { "_id": 1 }).limit(limit as i64);
+        Ok(find.await?.try_collect().await?)
     }
 
     async fn by_key<T>(

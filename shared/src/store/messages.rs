@@ -3,12 +3,13 @@
 use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
+use super::scan::Scan;
 use super::{Scope, Store, StoreError, duplicate_index};
 use crate::domain::delivery::{Delivery, DeliveryState, News};
 use crate::domain::ids::{MessageId, ThreadId};
 use crate::domain::message::{Message, Source};
 use crate::domain::time::Time;
-use crate::search;
+use crate::search::{WordQuery, fold};
 
 /// Which messages of a thread a page holds. Refs are exclusive.
 #[derive(Debug, Clone)]
@@ -31,8 +32,10 @@ pub struct PageQuery {
 #[derive(Debug, Clone)]
 pub struct Page {
     pub messages: Vec<Message>,
-    /// One more visible message exists in the direction of the page.
+    /// One more visible message exists in the direction of the page, or may: a search looks at a bounded number.
     pub has_more: bool,
+    /// A search looked at as many messages as it may and found none of its words.
+    pub gave_up: bool,
 }
 
 impl Scope {
@@ -80,11 +83,16 @@ impl Scope {
         Ok(self.store.collection::<Message>("messages").find(filter).await?.try_collect().await?)
     }
 
-    /// A page of `thread`'s messages.
+    /// A page of `thread`'s messages. A search without any word finds nothing.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn messages(&self, thread: &ThreadId, query: &PageQuery) -> Result<Page, StoreError> {
+        let words = match query.search.as_deref().map(WordQuery::parse) {
+            Some(None) => return Ok(Page { messages: Vec::new(), has_more: false, gave_up: false }),
+            Some(words) => words,
+            None => None,
+        };
         let order = if query.public_only { "publicSeq" } else { "seq" };
         let mut range = Document::new();
         if let Some(upper) = query.upper {
@@ -105,23 +113,30 @@ impl Scope {
         let direction = if from_below { 1 } else { -1 };
         let collection = self.store.collection::<Message>("messages");
         let find = collection.find(filter).sort(doc! { order: direction });
-        let mut cursor = match query.search {
+        let mut cursor = match words {
             Some(_) => find.batch_size(200).await?,
             None => find.limit(query.limit as i64 + 1).await?,
         };
-        let mut messages = Vec::with_capacity(query.limit + 1);
-        while messages.len() <= query.limit {
+        let mut messages: Vec<Message> = Vec::with_capacity(query.limit + 1);
+        let mut scan = Scan::default();
+        while messages.len() <= query.limit && !scan.is_over() {
             let Some(message) = cursor.try_next().await? else { break };
-            if query.search.as_deref().is_none_or(|words| matches(&message, words)) {
-                messages.push(message);
+            if let Some(words) = &words {
+                scan.count(message.body.len());
+                tokio::task::consume_budget().await; // folding is work, and a batch of messages is at hand
+                if !words.matches(&fold(&message.body)) {
+                    continue;
+                }
             }
+            messages.push(message);
         }
-        let has_more = messages.len() > query.limit;
+        let has_more = messages.len() > query.limit || scan.is_over();
+        let gave_up = messages.is_empty() && scan.is_over();
         messages.truncate(query.limit);
         if from_below != query.ascending {
             messages.reverse();
         }
-        Ok(Page { messages, has_more })
+        Ok(Page { messages, has_more, gave_up })
     }
 
     /// Applies `news` to the delivery of message `key`; answers the message after it, or `None` when the news
@@ -201,8 +216,4 @@ impl Store {
         let find = messages.find(doc! { "_id": { "$in": keys } }).read_concern(super::settled());
         Ok(find.await?.try_collect().await?)
     }
-}
-
-fn matches(message: &Message, words: &str) -> bool {
-    search::matches_all_words(&search::fold(&message.body), words)
 }

@@ -9,7 +9,8 @@
 //! | `idempotency` | answered `Idempotency-Key`s, 48 h | the committer |
 //! | `audit` | who did what | the audit job; failures straight from a request |
 //! | `events` | raw provider events | webhooks |
-//! | `leases` | who leads | the dispatcher |
+//! | `leases` | who leads, who rebuilds | the dispatcher, `workers reindex` |
+//! | `reindexes` | rebuilds of the search indices and how far they are | `workers reindex` |
 //!
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
@@ -22,6 +23,9 @@ mod indexes;
 mod jobs;
 mod messages;
 mod people;
+mod recent;
+mod reindexes;
+mod scan;
 mod threads;
 mod together;
 mod transaction;
@@ -39,6 +43,8 @@ pub use events::{Event, EventState};
 pub use idempotency::{IdempotencyKey, IdempotencyRow};
 pub use messages::{Page, PageQuery};
 pub use people::{Reservation, User};
+pub use recent::Recent;
+pub use reindexes::{Claimed, Phase, ReindexPart, ReindexRow, ReindexState, Reindexes};
 pub use threads::{Created, Cursor, ThreadFilter, ThreadPage, View};
 
 use crate::config::Mongodb;

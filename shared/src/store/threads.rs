@@ -32,6 +32,8 @@ pub struct ThreadFilter {
     pub source: Option<Source>,
     pub kind: Option<ThreadKind>,
     pub status: Option<ThreadStatus>,
+    /// Only these, which a search has found; of another account none is.
+    pub within: Option<Vec<ThreadId>>,
     pub after: Option<Cursor>,
     /// 1–100.
     pub limit: usize,
@@ -126,7 +128,7 @@ impl Scope {
     /// [`StoreError`].
     pub async fn threads(&self, actor: &Actor, filter: &ThreadFilter) -> Result<ThreadPage, StoreError> {
         let guest = actor.role == Role::Guest;
-        let order = if guest { "publicUpdatedAt" } else { "updatedAt" };
+        let order = order_of(actor);
         let query = self.view_query(actor, filter, order);
         let collection = self.store.collection::<Thread>("threads");
         let find = collection.find(query);
@@ -142,13 +144,33 @@ impl Scope {
         Ok(ThreadPage { threads, next })
     }
 
-    fn view_query(&self, actor: &Actor, filter: &ThreadFilter, order: &str) -> Document {
+    /// The ids of the threads that `actor` may see and `filter` shows, in no order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn thread_ids(
+        &self,
+        actor: &Actor,
+        filter: &ThreadFilter,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let query = self.view_query(actor, filter, order_of(actor));
+        let threads = self.store.collection::<Document>("threads");
+        let find = threads.find(query).projection(doc! { "_id": 0, "threadId": 1 }).limit(limit as i64);
+        let found: Vec<Document> = find.await?.try_collect().await?;
+        Ok(found.iter().filter_map(|row| row.get_str("threadId").ok().map(str::to_owned)).collect())
+    }
+
+    pub(super) fn view_query(&self, actor: &Actor, filter: &ThreadFilter, order: &str) -> Document {
         let guest = actor.role == Role::Guest;
         let viewers = if guest { "guestViewers" } else { "staffViewers" };
         let mut query = doc! {
             "accountId": self.account.as_str(),
             viewers: { "$in": access::tokens(actor) },
         };
+        if let Some(ids) = &filter.within {
+            query.insert("_id", doc! { "$in": ids.iter().map(|id| self.key(id)).collect::<Vec<_>>() });
+        }
         let mut all = Vec::new();
         match filter.view {
             View::Recent => {}
@@ -183,6 +205,11 @@ impl Scope {
         }
         query
     }
+}
+
+/// The time by which `actor` sees threads ordered.
+pub(super) fn order_of(actor: &Actor) -> &'static str {
+    if actor.role == Role::Guest { "publicUpdatedAt" } else { "updatedAt" }
 }
 
 impl Store {

@@ -5,4 +5,5 @@ mod finding;
 mod fixture;
 mod indices;
 mod outage;
+mod rebuilding;
 mod writing;

@@ -158,6 +158,19 @@ impl Programs {
         child.spawn().unwrap_or_else(|error| panic!("start {program}: {error}; cargo build --release --bins"))
     }
 
+    /// Runs `workers` with these arguments to its end, with failpoints where `armed` says so.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn command(&self, arguments: &[&str], armed: Option<&str>) -> std::process::Output {
+        let mut command = tokio::process::Command::new(beside_the_tests("workers"));
+        command.args(arguments).env_clear().envs(self.env.iter().cloned()).stdin(Stdio::null());
+        if let Some(armed) = armed {
+            command.env("FP", armed);
+        }
+        command.output().await.unwrap_or_else(|error| panic!("start workers: {error}"))
+    }
+
     async fn ready(&self, url: &str, what: &str) {
         let deadline = Instant::now() + HEALED;
         loop {

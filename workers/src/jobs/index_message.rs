@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use shared::domain::jobs::{INDEX_MESSAGE, JobKind};
-use shared::domain::message::Message;
-use shared::domain::time::Time;
 use shared::ledger::JobRow;
 use shared::search::{IndexError, IndexOp, MessageDoc};
 use shared::store::StoreError;
@@ -32,7 +30,7 @@ async fn index(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
         tracing::info!(message.key = %key, "message is gone, nothing to index");
         return Ok(());
     };
-    submit(ctx, document(&message)).await
+    submit(ctx, MessageDoc::of(&message)).await
 }
 
 /// Writes one document with whatever else waits.
@@ -47,26 +45,4 @@ pub(super) async fn submit(ctx: &Context, op: impl Into<IndexOp>) -> Result<(), 
 /// MongoDB did not answer.
 pub(super) fn away(error: Arc<StoreError>) -> JobError {
     JobError::retry("store", error)
-}
-
-pub(super) fn utc(time: Time) -> chrono::DateTime<chrono::Utc> {
-    chrono::DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or_default()
-}
-
-fn document(message: &Message) -> MessageDoc {
-    MessageDoc {
-        account_id: message.account_id.to_string(),
-        thread_id: message.thread_id.to_string(),
-        message_id: message.message_id.to_string(),
-        seq: message.seq.unsigned_abs(),
-        message_type: message.kind.as_str().to_owned(),
-        source: message.source.as_str().to_owned(),
-        content_type: message.content_type.as_str().to_owned(),
-        author_id: message.author_id.to_string(),
-        body: message.body.clone(),
-        created_at: utc(message.created_at),
-        note: !message.is_public(),
-        external_message_id: message.external_message_id.clone(),
-        rev: message.rev.unsigned_abs(),
-    }
 }

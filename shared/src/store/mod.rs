@@ -9,6 +9,7 @@
 //! | `audit` | who did what | the audit job; failures straight from a request |
 //! | `events` | raw provider events | webhooks |
 //! | `leases` | who leads | the dispatcher |
+//! | `notifications`, `mail_optouts` | who was mailed up to where, who wants no mails | the email jobs; ingest |
 //!
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
@@ -19,6 +20,7 @@ mod idempotency;
 mod indexes;
 mod jobs;
 mod messages;
+mod notices;
 mod people;
 mod threads;
 mod transaction;
@@ -28,12 +30,14 @@ use mongodb::bson::RawDocumentBuf;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Collection, Database};
 
+pub(crate) use audit::only_duplicates;
 pub use audit::{Audit, AuditFilter, AuditRow, Origin, Outcome, Subject};
 pub(crate) use error::silence;
 pub use error::{StoreError, duplicate_index, is_away, is_transient};
 pub use events::{Event, EventState};
 pub use idempotency::{IdempotencyKey, IdempotencyRow};
 pub use messages::{Page, PageQuery};
+pub use notices::{Notice, Unread, UnreadQuery};
 pub use people::{Reservation, User};
 pub use threads::{Created, Cursor, ThreadFilter, ThreadPage, View};
 

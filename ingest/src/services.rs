@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use shared::committer::{Committer, Directory, Pusher};
 use shared::config::Config;
 use shared::ledger::Ledger;
+use shared::mail::Unsubscribe;
 use shared::queue::Wakeups;
 use shared::search::SearchIndex;
 use shared::store::Store;
@@ -30,6 +31,8 @@ pub struct Services {
     pub(crate) chat: Chat,
     /// Takes provider events in.
     pub(crate) events: Events,
+    /// Reads the links by which people end the e-mails to them.
+    pub(crate) unsubscribe: Unsubscribe,
     /// Verifies tokens.
     pub auth: Arc<Authenticator>,
     /// The dependencies, for `/readyz`.
@@ -58,16 +61,18 @@ impl Services {
         let chat = Chat {
             store: store.clone(),
             ledger: Ledger::new(&store, config.jobs.lease),
-            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace),
+            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace)
+                .mailing_after(config.smtp.is_some().then_some(config.email.delay)),
             directory,
             pusher: pusher.clone(),
             push_grace,
             allow_private: config.net.allow_private,
         };
         prepare_indexes(&store, &indexed);
+        let unsubscribe = Unsubscribe::new(&config);
         let config = Arc::new(config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
-        Ok(Arc::new(Self { config, store, chat, events, auth, health }))
+        Ok(Arc::new(Self { config, store, chat, events, unsubscribe, auth, health }))
     }
 
     fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {

@@ -1,5 +1,6 @@
 //! The endpoints, one file per resource. `crate::http` tells how one is written.
 
+mod email;
 mod health;
 mod messages;
 mod reservations;
@@ -24,6 +25,8 @@ pub(crate) enum Tag {
     Users,
     /// What providers report.
     Webhooks,
+    /// E-mail notifications.
+    Email,
     /// Whether the program is well.
     Health,
 }
@@ -36,6 +39,7 @@ pub(crate) fn all() -> impl OpenApi + Send + Sync + 'static {
         reservations::ReservationsApi,
         users::UsersApi,
         webhooks::WebhooksApi,
+        email::EmailApi,
         health::HealthApi,
     )
 }

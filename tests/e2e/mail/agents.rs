@@ -128,14 +128,16 @@ async fn notes_and_what_staff_wrote_never_stand_in_a_mail() {
 #[tokio::test]
 async fn a_room_that_went_to_others_meanwhile_is_not_told_to_those_before() {
     let mut smtp = SmtpServer::stopped();
-    let app = setup(&smtp).without_search().await;
+    let mut app = setup(&smtp).without_search().await;
     people(&app).await;
     let room = room(&app, &["anna"]).await;
     app.guest("carla").say(&room, "hello").await;
     super::rig::job_that(&app, "notify_agent", |job| job.attempt_count > 0).await;
+    app.stop_workers().await;
     let to_ben = json!({ "assignedAgentIds": ["ben"] });
     app.admin("boss").patch(&format!("/chat/threads/{room}"), to_ben).expect(200).await;
     smtp.up();
+    app.start_workers();
     app.settled().await;
     assert_eq!(endings(&app, "notify_agent").await, ["not_assigned"]);
     assert!(smtp.mails().is_empty());

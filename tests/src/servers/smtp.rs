@@ -66,7 +66,8 @@ impl SmtpServer {
     /// # Panics
     /// As [`SmtpServer::start`].
     pub fn with_password() -> Self {
-        let mut server = Self { password: true, ..Self::stopped() };
+        let mut server = Self::stopped();
+        server.password = true;
         server.up();
         server
     }

@@ -75,7 +75,8 @@ class Handler:
 
 def sign_in(server, session, envelope, mechanism, data):
     good = data.login == b"user@acme" and data.password == b"p/s:w"
-    return AuthResult(success=good, auth_data=data.login.decode() if good else None)
+    # Not handled: the refusal is left to aiosmtpd, which answers 535.
+    return AuthResult(success=good, handled=False, auth_data=data.login.decode() if good else None)
 
 
 def listen_to_the_test(loop):

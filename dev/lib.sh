@@ -21,6 +21,7 @@ ELASTICSEARCH_TRANSPORT_PORT=${BELLHOP_DEV_ELASTICSEARCH_TRANSPORT_PORT:-$((ELAS
 
 # Elasticsearch refuses to run as root; as root its programs and data belong to this user.
 ELASTICSEARCH_USER=bellhop
+AIOSMTPD_HOME=$CACHE/aiosmtpd-$AIOSMTPD_VERSION
 SECANTUS_BIN=$CACHE/secantus/bin/secantusd-rs
 COMPOSE_GO_BIN=$CACHE/compose-go-$COMPOSE_GO_VERSION/cmd
 

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use shared::committer::{Committer, Directory, Pusher};
 use shared::config::Config;
 use shared::ledger::Ledger;
+use shared::mail::Unsubscribe;
 use shared::queue::Wakeups;
 use shared::search::SearchIndex;
 use shared::store::Store;
@@ -33,6 +34,8 @@ pub struct Services {
     pub(crate) desk: Desk,
     /// Takes provider events in.
     pub(crate) events: Events,
+    /// Reads the links by which people end the e-mails to them.
+    pub(crate) unsubscribe: Unsubscribe,
     /// Verifies tokens.
     pub auth: Arc<Authenticator>,
     /// The dependencies, for `/readyz`.
@@ -64,7 +67,8 @@ impl Services {
             lag: IndexLag::new(&ledger),
             ledger,
             search,
-            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace),
+            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace)
+                .mailing_after(config.smtp.is_some().then_some(config.email.delay)),
             directory,
             pusher: pusher.clone(),
             push_grace,
@@ -72,9 +76,10 @@ impl Services {
         };
         let desk = Desk::new(&chat, &config.desk);
         prepare_indexes(&store, &indexed);
+        let unsubscribe = Unsubscribe::new(&config);
         let config = Arc::new(config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
-        Ok(Arc::new(Self { config, store, chat, desk, events, auth, health }))
+        Ok(Arc::new(Self { config, store, chat, desk, events, unsubscribe, auth, health }))
     }
 
     fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {

@@ -1,7 +1,8 @@
 //! Bellhop's domain and its doors to MongoDB, Redis, Elasticsearch and the providers.
 //!
 //! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups;
-//! `search` owns Elasticsearch, `reindex` fills it anew; `providers` owns calls to WhatsApp, Twilio and the guest platform.
+//! `search` owns Elasticsearch, `reindex` fills it anew; `providers` owns calls to WhatsApp, Twilio and the guest
+//! platform, `mail` those to the mail server.
 
 pub mod committer;
 pub mod config;
@@ -9,6 +10,8 @@ pub mod credentials;
 pub mod domain;
 pub mod failpoint;
 pub mod ledger;
+pub mod mail;
+pub mod presence;
 pub mod providers;
 pub mod queue;
 pub mod reindex;

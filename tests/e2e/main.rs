@@ -9,5 +9,6 @@ mod desk;
 mod faults;
 mod jobs;
 mod ledger;
+mod mail;
 mod search;
 mod views;

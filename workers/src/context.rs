@@ -9,6 +9,8 @@ use shared::config::Config;
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
 use shared::ledger::{JobRow, Ledger};
+use shared::mail::{Mailer, Unsubscribe};
+use shared::presence::{Presence, RedisPresence};
 use shared::providers::{
     CircuitPolicy, Circuits, Classes, Transport, TransportOptions, guest, twilio, whatsapp,
 };
@@ -36,6 +38,7 @@ pub struct Context {
     pub index: SearchIndex,
     pub batcher: Batcher,
     pub providers: Providers,
+    pub presence: Arc<dyn Presence>,
     pub reads: Reads,
     pub writes: Writes,
     /// The process: `{host}-{pid}-{ulid}`.
@@ -48,6 +51,9 @@ pub struct Providers {
     pub whatsapp: whatsapp::Client,
     pub twilio: twilio::Client,
     pub guest: guest::Client,
+    /// None where no mail server is configured.
+    pub mail: Option<Mailer>,
+    pub unsubscribe: Unsubscribe,
     pub classes: Arc<Classes>,
     pub circuits: Arc<Circuits>,
 }
@@ -89,6 +95,9 @@ impl Context {
                 BatchLimits { rest: INDEX_REST, ..BatchLimits::default() },
             ),
             providers: Providers::open(&config)?,
+            presence: Arc::new(
+                RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?,
+            ),
             reads: Reads::start(&store, &ledger),
             writes: Writes::start(&store, &ledger),
             process: process_name().into(),
@@ -110,7 +119,13 @@ impl Providers {
         };
         let transport = Transport::new(options).context("prepare the connections to providers")?;
         let classes = Arc::new(Classes::load(None).context("load error classes")?);
+        let mail = config
+            .smtp
+            .as_ref()
+            .map(|smtp| Mailer::new(smtp, &config.public_url, config.delivery.timeout, Arc::clone(&classes)));
         Ok(Self {
+            mail: mail.transpose()?,
+            unsubscribe: Unsubscribe::new(config),
             whatsapp: whatsapp::Client::new(transport.clone(), Arc::clone(&classes)),
             twilio: twilio::Client::new(transport.clone(), Arc::clone(&classes)),
             guest: guest::Client::new(transport, Arc::clone(&classes)),

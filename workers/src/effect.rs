@@ -5,6 +5,7 @@ use std::time::Instant;
 use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
 use shared::domain::time::Time;
 use shared::ledger::{Claim, JobRow, Verdict};
+use shared::queue::Queue;
 use shared::store::StoreError;
 use tracing::Instrument;
 
@@ -59,7 +60,8 @@ async fn attempt<E: Effect>(ctx: &Context, job: &JobRow) -> Result<Ending, Store
         return Ok(Ending::Needless);
     };
     let sending = Sending { job, message: &message, thread: &thread, ctx };
-    if sending.shows(channel::<E>()) && message.delivery.as_ref().is_some_and(|d| d.state.proves_arrival()) {
+    let shown = channel::<E>().is_some_and(|channel| sending.shows(channel));
+    if shown && message.delivery.as_ref().is_some_and(|d| d.state.proves_arrival()) {
         return Ok(Ending::Needless);
     }
     E::run(ctx, &sending).await
@@ -69,14 +71,14 @@ async fn attempt<E: Effect>(ctx: &Context, job: &JobRow) -> Result<Ending, Store
 async fn write_down(
     ctx: &Context,
     job: &JobRow,
-    channel: Channel,
+    channel: Option<Channel>,
     mut conclusion: Conclusion,
     started: Instant,
 ) -> Result<(), StoreError> {
     let scope = ctx.store.account(&job.account_id);
     let Some(message_key) = &job.message else { return Ok(()) };
     let message = scope.message_by_key(message_key).await?;
-    let shown = message.as_ref().and_then(|m| m.delivery.as_ref()).filter(|d| d.channel == channel);
+    let shown = message.as_ref().and_then(|m| m.delivery.as_ref()).filter(|d| Some(d.channel) == channel);
     let was_needless = matches!(&conclusion.verdict, Verdict::Done { provider_id: None });
     if let Some(delivery) = shown
         && !was_needless
@@ -89,7 +91,7 @@ async fn write_down(
         } else {
             scope.deliver(message_key, &conclusion.news, conclusion.provider_id.as_deref()).await?;
         }
-        if conclusion.news.state == DeliveryState::Sent && channel == Channel::Whatsapp {
+        if conclusion.news.state == DeliveryState::Sent && channel == Some(Channel::Whatsapp) {
             note_sent(ctx, job, conclusion.news.at).await?;
         }
     }
@@ -134,17 +136,19 @@ async fn park_behind(ctx: &Context, job: &JobRow, head: &JobRow) -> Result<(), S
     if !ctx.ledger.park_behind(job, head.reason.as_deref()).await? {
         return Ok(());
     }
-    let Some(message_key) = &job.message else { return Ok(()) };
+    let Some(message_key) = job.message.as_ref().filter(|_| job.queue != Queue::Email) else { return Ok(()) };
     let reason = serde_json::from_value(serde_json::json!(head.reason)).unwrap_or(Reason::NeedsTemplate);
     let news = News::new(job.attempt, DeliveryState::Parked, Time::now()).because(Some(reason), None);
     ctx.store.account(&job.account_id).deliver(message_key, &news, None).await?;
     Ok(())
 }
 
-fn channel<E: Effect>() -> Channel {
+/// The channel whose delivery the message shows; a mail about a message does not deliver it.
+fn channel<E: Effect>() -> Option<Channel> {
     match E::KIND.queue {
-        shared::queue::Queue::Whatsapp => Channel::Whatsapp,
-        shared::queue::Queue::Sms => Channel::Sms,
-        _ => Channel::Guest,
+        Queue::Whatsapp => Some(Channel::Whatsapp),
+        Queue::Sms => Some(Channel::Sms),
+        Queue::Guest => Some(Channel::Guest),
+        _ => None,
     }
 }

@@ -25,6 +25,8 @@ pub enum Ending {
     Deferred { until: Time, class: &'static str },
     /// There is nothing to do.
     Needless,
+    /// There is nothing to do, for a reason that the timeline shows.
+    Skipped(&'static str),
     /// The job was taken away meanwhile.
     Overtaken,
 }
@@ -80,15 +82,16 @@ impl Sending<'_> {
     }
 
     /// Marks the attempt as sending, in the ledger and on the message. After it a death of this process leaves
-    /// the outcome unknown. Answers `false` when the job was taken away.
+    /// the outcome unknown. Answers `false` when the job was taken away. `None` is a mail, which the message does
+    /// not show.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin(&self, channel: Channel) -> Result<bool, StoreError> {
+    pub async fn begin(&self, channel: impl Into<Option<Channel>>) -> Result<bool, StoreError> {
         shared::failpoint::hit("send.before").await;
         let news = News::new(self.job.attempt, DeliveryState::Sending, Time::now());
         let scope = self.ctx.store.account(&self.job.account_id);
-        let shown = self.shows(channel);
+        let shown = channel.into().is_some_and(|channel| self.shows(channel));
         let show = async {
             if shown { scope.deliver(&self.message.key, &news, None).await.map(drop) } else { Ok(()) }
         };
@@ -127,6 +130,10 @@ pub fn conclude(ctx: &Context, job: &JobRow, ending: Ending, attempts_max: u32) 
     Some(match ending {
         Ending::Overtaken => return None,
         Ending::Needless => quiet(Verdict::Done { provider_id: None }, DeliveryState::Queued, None),
+        Ending::Skipped(why) => Conclusion {
+            trouble: Trouble { class: Some(why.to_owned()), ..Trouble::default() },
+            ..quiet(Verdict::Done { provider_id: None }, DeliveryState::Queued, None)
+        },
         Ending::Parked(reason) => quiet(Verdict::Park { reason }, DeliveryState::Parked, Some(reason)),
         Ending::Hopeless(reason) => quiet(Verdict::Dead { reason }, DeliveryState::Failed, Some(reason)),
         Ending::Deferred { until, class } => Conclusion {

@@ -15,6 +15,9 @@ use crate::jobs::deliver_whatsapp::DeliverWhatsapp;
 use crate::jobs::forward_to_guest::ForwardToGuest;
 use crate::jobs::index_message::IndexMessage;
 use crate::jobs::index_thread::IndexThread;
+use crate::jobs::notify_agent::NotifyAgent;
+use crate::jobs::notify_agents::NotifyAgents;
+use crate::jobs::notify_customer::NotifyCustomer;
 use crate::jobs::process_event::ProcessEvent;
 use crate::jobs::{Effect, JobError, Projection};
 
@@ -43,6 +46,9 @@ impl Registry {
             .effect::<ForwardToGuest>()
             .effect::<DeliverWhatsapp>()
             .effect::<DeliverSms>()
+            .effect::<NotifyAgents>()
+            .effect::<NotifyAgent>()
+            .effect::<NotifyCustomer>()
     }
 
     /// Adds an idempotent job.

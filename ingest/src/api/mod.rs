@@ -1,6 +1,7 @@
 //! The endpoints, one file per resource. `crate::http` tells how one is written.
 
 mod desk;
+mod email;
 mod health;
 mod messages;
 mod reservations;
@@ -30,6 +31,8 @@ pub(crate) enum Tag {
     Users,
     /// What providers report.
     Webhooks,
+    /// E-mail notifications.
+    Email,
     /// Whether the program is well.
     Health,
 }
@@ -44,6 +47,7 @@ pub(crate) fn all() -> impl OpenApi + Send + Sync + 'static {
         desk::all(),
         support_tokens::SupportTokensApi,
         webhooks::WebhooksApi,
+        email::EmailApi,
         health::HealthApi,
     )
 }

@@ -148,6 +148,8 @@ struct Inner {
     queue_max: usize,
     deadline: Duration,
     push_grace: Duration,
+    /// After which what is unread is mailed; none where no mail server is configured.
+    mail_delay: Option<Duration>,
     /// The longest that one step of a try may take.
     patience: Duration,
 }
@@ -179,8 +181,21 @@ impl Committer {
             deadline: config.deadline,
             patience: config.deadline / TRIES,
             push_grace,
+            mail_delay: None,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Has unread messages mailed after `delay`; without, no job is made for it. For a committer that is not shared
+    /// yet.
+    ///
+    /// # Panics
+    /// When it was cloned or used before.
+    #[must_use]
+    pub fn mailing_after(mut self, delay: Option<Duration>) -> Self {
+        let inner = Arc::get_mut(&mut self.inner).expect("the committer is not shared yet");
+        inner.mail_delay = delay;
+        self
     }
 
     /// Commits `post`, or tells why not. Dropping the future does not cancel the commit.

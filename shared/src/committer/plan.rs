@@ -8,8 +8,9 @@ use crate::domain::actor::Roles;
 use crate::domain::ids::{AccountId, Uid};
 use crate::domain::post::{Commit, post};
 use crate::domain::thread::{Thread, add_distinct};
-use crate::domain::time::Time;
+use crate::domain::time::{Time, plus_millis};
 use crate::ledger::JobRow;
+use crate::queue::Queue;
 use crate::store::{IdempotencyRow, StoreError, Subject};
 
 /// A thread of the batch: as it was read, and as it will be.
@@ -175,6 +176,12 @@ impl Inner {
     fn add_jobs(&self, member: &Member, commit: &Commit, plan: &mut Plan) {
         for draft in &commit.jobs {
             let mut row = JobRow::of(draft, &commit.message, self.push_grace);
+            if draft.kind.queue == Queue::Email {
+                let Some(delay) = self.mail_delay else { continue };
+                row.due_at =
+                    plus_millis(row.created_at, i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+                row.push_after = row.push_after.max(row.due_at);
+            }
             row.request_id = Some(member.post.request_id.clone());
             if draft.kind == crate::domain::jobs::AUDIT_MESSAGE {
                 row.subject = Some(Subject {

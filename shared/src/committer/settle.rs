@@ -167,7 +167,9 @@ impl Inner {
             member.answer(Ok(Posted::New(commit.message)));
         }
         failpoint::hit("commit.before_push").await;
-        self.pusher.push(plan.jobs.into_iter().map(|job| (job.queue, job.id)));
+        // What is not due yet is left to the dispatcher.
+        let due = plan.jobs.into_iter().filter(|job| job.due_at <= job.created_at);
+        self.pusher.push(due.map(|job| (job.queue, job.id)));
     }
 }
 

@@ -95,12 +95,12 @@ impl Guest {
     }
 }
 
-/// E-mail.
+/// The mail server.
 #[derive(Debug, Clone)]
 pub struct Smtp {
     /// The server; it may hold a password.
     pub url: Secret,
-    /// The sender.
+    /// The sender, with or without a name.
     pub from: String,
 }
 
@@ -111,8 +111,11 @@ impl Smtp {
         let url_given = url.is_some() || r.problems.len() > before;
         let from = r.optional("smtp.from");
         together(r, &["smtp.url", "smtp.from"], [url_given, from.is_some()]);
-        if from.as_deref().is_some_and(|from| !from.contains('@') || from.contains(['\r', '\n'])) {
-            r.problem("smtp.from", "must be a mail address");
+        if from.as_deref().is_some_and(|from| crate::mail::sender(from).is_none()) {
+            r.problem("smtp.from", "must be a mail address, \"a@example.com\" or \"Name <a@example.com>\"");
+        }
+        if let Some(Err(wanted)) = url.as_ref().map(crate::mail::Server::parse) {
+            r.problem("smtp.url", wanted);
         }
         Some(Self { url: Secret::new(url?.as_str()), from: from? })
     }

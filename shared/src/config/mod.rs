@@ -180,6 +180,12 @@ impl Config {
         if self.keys.current.is_none() && !self.keys.old.is_empty() {
             r.problem("secrets_key", "is needed, since BELLHOP_SECRETS_KEYS_OLD is set");
         }
+        if self.smtp.is_some() && self.keys.current.is_none() && self.auth.hs256_secret.is_none() {
+            r.problem(
+                "secrets_key",
+                "is needed, since BELLHOP_SMTP__URL is set (it signs the links in mails)",
+            );
+        }
         let short = self.auth.hs256_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32);
         if short && !self.is_loopback() {
             r.problem(

@@ -175,11 +175,22 @@ impl Retry {
 pub struct Email {
     /// After which an unread message is mailed.
     pub delay: Duration,
+    /// Most messages that one mail shows.
+    pub messages_max: usize,
+    /// Longest part of a message that is shown, in characters.
+    pub excerpt_chars: usize,
+    /// Most people whom one message notifies.
+    pub recipients_max: usize,
 }
 
 impl Email {
     pub(super) fn read(r: &mut Reader) -> Self {
-        Self { delay: r.duration("email.delay", Duration::ZERO) }
+        Self {
+            delay: r.duration("email.delay", Duration::ZERO),
+            messages_max: r.number("email.messages_max", 1..=100) as usize,
+            excerpt_chars: r.number("email.excerpt_chars", 1..=4000) as usize,
+            recipients_max: r.number("email.recipients_max", 1..=200) as usize,
+        }
     }
 }
 

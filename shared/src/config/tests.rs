@@ -140,6 +140,26 @@ fn debug_masks_every_secret() {
 }
 
 #[test]
+fn a_mail_server_is_checked_before_the_first_mail() {
+    let secret = ("BELLHOP_AUTH__HS256_SECRET", "12345678901234567890123456789012");
+    let with = |url: &str, from: &str| {
+        load(&[("BELLHOP_SMTP__URL", url), ("BELLHOP_SMTP__FROM", from), secret]).map(|c| c.smtp.is_some())
+    };
+    assert_eq!(with("smtp://u:p@mail.example?tls=required", "Acme <support@acme.example>"), Ok(true));
+    for (url, from) in [
+        ("smtp://mail.example/x", "a@example.com"),
+        ("smtp://mail.example?tls=perhaps", "a@example.com"),
+        ("smtp://mail.example", "nobody"),
+        ("smtp://mail.example", "a@b@c"),
+        ("smtp://mail.example", "a@example.com, b@example.com"),
+    ] {
+        assert!(with(url, from).is_err(), "{url} {from}");
+    }
+    let unsigned = [("BELLHOP_SMTP__URL", "smtp://mail.example"), ("BELLHOP_SMTP__FROM", "a@example.com")];
+    assert!(load(&unsigned).unwrap_err().names("BELLHOP_SECRETS_KEY"), "the links need a key");
+}
+
+#[test]
 fn the_file_is_read_between_defaults_and_environment() {
     let path = std::env::temp_dir().join(format!("bellhop-config-{}.toml", std::process::id()));
     let write = |text: &str| {

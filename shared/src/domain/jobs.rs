@@ -23,6 +23,12 @@ pub const FORWARD_TO_GUEST: JobKind = JobKind { name: "forward_to_guest", queue:
 pub const DELIVER_WHATSAPP: JobKind = JobKind { name: "deliver_whatsapp", queue: Queue::Whatsapp };
 /// Sends a message by SMS.
 pub const DELIVER_SMS: JobKind = JobKind { name: "deliver_sms", queue: Queue::Sms };
+/// Finds out whom a customer's unread message is mailed to: a job of their own for each.
+pub const NOTIFY_AGENTS: JobKind = JobKind { name: "notify_agents", queue: Queue::Email };
+/// Mails one agent what is unread in a room.
+pub const NOTIFY_AGENT: JobKind = JobKind { name: "notify_agent", queue: Queue::Email };
+/// Mails the customer of a room the answers that are unread.
+pub const NOTIFY_CUSTOMER: JobKind = JobKind { name: "notify_customer", queue: Queue::Email };
 /// Works through a stored webhook event.
 pub const PROCESS_EVENT: JobKind = JobKind { name: "process_event", queue: Queue::Inbound };
 

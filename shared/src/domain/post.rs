@@ -5,7 +5,10 @@ use super::actor::{Actor, Role, Roles};
 use super::delivery::{Channel, Delivery};
 use super::desk::DeskType;
 use super::ids::{MessageId, Uid, key};
-use super::jobs::{AUDIT_MESSAGE, DELIVER_SMS, DELIVER_WHATSAPP, FORWARD_TO_GUEST, INDEX_MESSAGE, JobDraft};
+use super::jobs::{
+    AUDIT_MESSAGE, DELIVER_SMS, DELIVER_WHATSAPP, FORWARD_TO_GUEST, INDEX_MESSAGE, JobDraft, NOTIFY_AGENTS,
+    NOTIFY_CUSTOMER,
+};
 use super::message::{Attachment, ContentType, Draft, Message, MessageType, Source};
 use super::reading::move_mark;
 use super::rejection::Rejection;
@@ -63,7 +66,8 @@ pub fn post(
     let intent = channel.or(forward.then_some(Channel::Guest));
     let next = advance(thread, roles, &message, actor);
     message.delivery = intent.map(|channel| Delivery::queued(channel, now));
-    let jobs = jobs_for(&message, channel, forward);
+    let mut jobs = jobs_for(&message, channel, forward);
+    jobs.extend(notification(thread, &message, is_by_staff(&message, roles, actor)));
     Ok(Commit { message, thread: next, jobs })
 }
 
@@ -308,4 +312,24 @@ fn jobs_for(message: &Message, channel: Option<Channel>, forward: bool) -> Vec<J
         _ => {}
     }
     jobs
+}
+
+/// Whether staff wrote it. A service writes for itself, or for somebody whom the users' documents know.
+fn is_by_staff(message: &Message, roles: &Roles, actor: &Actor) -> bool {
+    if message.author_id == actor.uid { actor.role.is_staff() } else { roles.is_staff(&message.author_id) }
+}
+
+/// Who is told by e-mail if it stays unread: of a customer's message in a support room the agents, of an answer that
+/// no other channel carries the customer. Of a note nobody.
+fn notification(thread: &Thread, message: &Message, by_staff: bool) -> Option<JobDraft> {
+    if thread.kind != ThreadKind::Support || !message.is_public() {
+        return None;
+    }
+    let (kind, lane) = match (by_staff, &message.delivery) {
+        (false, _) => (NOTIFY_AGENTS, format!("email:{}", message.thread)),
+        // No uid can hold a slash: this lane is nobody else's.
+        (true, None) => (NOTIFY_CUSTOMER, format!("email:{}/customer", message.thread)),
+        (true, Some(_)) => return None,
+    };
+    Some(JobDraft { kind, lane: Some(lane), lane_seq: message.seq })
 }

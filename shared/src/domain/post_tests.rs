@@ -251,6 +251,33 @@ fn up_to(seq: i64) -> Place {
 }
 
 #[test]
+fn in_a_support_room_each_side_is_told_by_mail_of_what_the_other_wrote_and_of_a_note_nobody() {
+    let mut room = with_people(&["guest", "host"]);
+    room.kind = ThreadKind::Support;
+    let roles: Roles = [(uid("host"), Role::Agent), (uid("guest"), Role::Guest)].into_iter().collect();
+    let mailed = |draft: Draft, who: &str, role: Role| {
+        let commit = post(&room, &roles, draft, &actor(who, role), Time::from_millis(NOW)).expect("posts");
+        let mails = commit.jobs.into_iter().filter(|job| job.kind.queue == crate::queue::Queue::Email);
+        mails.map(|job| (job.kind.name, job.lane.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let agents = || vec![("notify_agents", format!("email:{}", room.key))];
+    let customer = || vec![("notify_customer", format!("email:{}/customer", room.key))];
+    assert_eq!(mailed(text("?"), "guest", Role::Guest), agents());
+    assert_eq!(mailed(text("!"), "host", Role::Agent), customer());
+    assert_eq!(mailed(text("!"), "bot", Role::Service), customer());
+    let for_guest = Draft { author_id: Some(uid("guest")), ..text("by another channel") };
+    assert_eq!(mailed(for_guest, "bot", Role::Service), agents());
+    assert_eq!(mailed(typed(MessageType::Note), "host", Role::Agent), []);
+    assert_eq!(mailed(typed(MessageType::WhatsappMessage), "host", Role::Agent), [], "it has its own way");
+}
+
+#[test]
+fn outside_support_rooms_nobody_is_mailed() {
+    let names = job_names(&as_agent(&with_people(&["guest"]), text("hi")).expect("posts"));
+    assert_eq!(names, ["index_message", "audit_message"]);
+}
+
+#[test]
 fn attention_is_cleared_only_when_the_mark_reaches_what_raised_it() {
     let t = with_people(&["guest"]);
     let t = as_agent(&t, text("1")).expect("posts").thread;

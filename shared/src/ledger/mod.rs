@@ -24,6 +24,7 @@ pub use row::{Attempt, AttemptOutcome, JobRow};
 pub use survey::QueueDepth;
 pub use sweep::{Due, Recovered};
 
+use crate::queue::Queue;
 use crate::store::{Store, StoreError};
 
 /// Deaths of a worker under one job after which the job is dead as poison.
@@ -66,6 +67,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// Adds those of `rows` that are not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn add_missing(&self, rows: &[JobRow]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self.rows().insert_many(rows).ordered(false).await {
+            Ok(_) => Ok(()),
+            Err(error) if crate::store::only_duplicates(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Job `id`.
     ///
     /// # Errors
@@ -74,13 +90,15 @@ impl Ledger {
         Ok(self.rows().find_one(doc! { "_id": id }).await?)
     }
 
-    /// The outbound jobs of a message, oldest first.
+    /// The outbound jobs of a message, oldest first; e-mails about it do not deliver it.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn jobs_of_message(&self, message_key: &str) -> Result<Vec<JobRow>, StoreError> {
         use futures::TryStreamExt;
-        let filter = doc! { "message": message_key, "lane": { "$exists": true } };
+        let filter = doc! {
+            "message": message_key, "lane": { "$exists": true }, "queue": { "$ne": Queue::Email.as_str() },
+        };
         Ok(self.rows().find(filter).sort(doc! { "_id": 1 }).await?.try_collect().await?)
     }
 

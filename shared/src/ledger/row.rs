@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, Uid};
 use crate::domain::jobs::{JobDraft, JobKind, JobState};
 use crate::domain::message::Message;
 use crate::domain::time::{Time, plus_millis};
@@ -84,6 +85,9 @@ pub struct JobRow {
     /// The stored event that it works through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// Whom it is for, where that is one of several people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Uid>,
     /// Who acted, for the audit job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
@@ -152,6 +156,7 @@ impl JobRow {
             message: None,
             thread: None,
             event: None,
+            recipient: None,
             subject: None,
             request_id: None,
             lane: None,
@@ -192,6 +197,22 @@ impl JobRow {
         row
     }
 
+    /// The part of this effect that is `recipient`'s: a job of its own in a lane of its own, due now. It has the
+    /// same id however often it is made.
+    pub fn part_for(&self, recipient: &Uid, kind: JobKind, push_grace: Duration) -> Self {
+        let mut part = Self::new(kind, &self.account_id, Time::now(), push_grace);
+        part.id = part_id(&self.id, recipient);
+        part.message.clone_from(&self.message);
+        part.thread.clone_from(&self.thread);
+        part.request_id.clone_from(&self.request_id);
+        part.recipient = Some(recipient.clone());
+        let thread = self.thread.as_deref().unwrap_or_default();
+        part.lane = Some(format!("{}:{thread}:{recipient}", kind.queue));
+        part.lane_seq = self.lane_seq;
+        part.open = Some(true);
+        part
+    }
+
     /// What a provider is given to name this attempt: `{jobId}.{attempt}`.
     pub fn attempt_ref(&self) -> String {
         format!("{}.{}", self.id, self.attempt)
@@ -210,6 +231,14 @@ impl JobRow {
     }
 }
 
+/// A ULID with the time of `whole` and digits that follow from both.
+fn part_id(whole: &str, recipient: &Uid) -> String {
+    let time = Ulid::from_string(whole).map_or(0, |id| id.timestamp_ms());
+    let digest = Sha256::digest(format!("{whole}/{recipient}"));
+    let digits = digest.iter().take(10).fold(0_u128, |digits, byte| digits << 8 | u128::from(*byte));
+    Ulid::from_parts(time, digits).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +253,18 @@ mod tests {
         for foreign in ["", "x", "x.1", "01ARZ3NDEKTSV4RRFFQ69G5FAV.", "01ARZ3NDEKTSV4RRFFQ69G5FAV.-1"] {
             assert_eq!(JobRow::parse_attempt_ref(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_job_has_one_id_however_often_it_is_made() {
+        let account = AccountId::parse("acme").expect("an account");
+        let row = JobRow::new(crate::domain::jobs::NOTIFY_AGENTS, &account, Time::now(), Duration::ZERO);
+        let uid = |text| Uid::parse(text).expect("a uid");
+        let part = |who| row.part_for(&uid(who), crate::domain::jobs::NOTIFY_AGENT, Duration::ZERO);
+        assert_eq!(part("anna").id, part("anna").id);
+        assert_ne!(part("anna").id, part("ben").id);
+        assert!(JobRow::parse_attempt_ref(&part("anna").attempt_ref()).is_some(), "it is an id like others");
+        assert_ne!(part("anna").lane, part("ben").lane);
     }
 
     #[test]

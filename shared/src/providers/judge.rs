@@ -21,9 +21,9 @@ pub(super) struct ErrorBody {
 
 /// Decides for one provider.
 #[derive(Debug, Clone)]
-pub(super) struct Judge {
-    pub(super) classes: Arc<Classes>,
-    pub(super) provider: Provider,
+pub(crate) struct Judge {
+    pub(crate) classes: Arc<Classes>,
+    pub(crate) provider: Provider,
 }
 
 impl Judge {
@@ -52,8 +52,26 @@ impl Judge {
         SendOutcome::Refused(refusal)
     }
 
+    /// A refusal of which only the number is told, such as SMTP's: the text beside it quotes addresses.
+    pub(crate) fn replied(&self, code: u16) -> SendOutcome {
+        let text = code.to_string();
+        let signal = Signal { code: Some(&text), http_status: Some(code), ..Signal::default() };
+        let decision = self.classes.decide(self.provider, &signal);
+        if decision.rule.class == Class::Unknown {
+            return self.unknown(UnknownCause::ServerError, None, Some(text), decision.alarm);
+        }
+        let mut refusal = Refusal::new(decision, String::new());
+        refusal.code = Some(text);
+        SendOutcome::Refused(refusal)
+    }
+
+    /// The recipient's address is of a kind that the server cannot write to.
+    pub(crate) fn unwritable(&self) -> SendOutcome {
+        SendOutcome::Refused(Refusal::new(self.word("address"), String::new()))
+    }
+
     /// No answer.
-    pub(super) fn lost(&self, lost: Lost) -> SendOutcome {
+    pub(crate) fn lost(&self, lost: Lost) -> SendOutcome {
         match lost {
             Lost::NotSent => SendOutcome::Refused(Refusal::new(self.word("connect"), String::new())),
             Lost::Blocked(why) => SendOutcome::Refused(Refusal::new(self.word("blocked"), why.to_owned())),
@@ -68,7 +86,7 @@ impl Judge {
     }
 
     /// Counts the outcome.
-    pub(super) fn count(&self, outcome: SendOutcome) -> SendOutcome {
+    pub(crate) fn count(&self, outcome: SendOutcome) -> SendOutcome {
         let labels = [("provider", self.provider.as_str()), ("class", outcome.as_str())];
         metrics::counter!("provider_requests_total", &labels).increment(1);
         outcome

@@ -8,7 +8,7 @@ pub mod backoff;
 mod circuit;
 mod classes;
 pub mod guest;
-mod judge;
+pub(crate) mod judge;
 mod outcome;
 mod phone;
 pub mod retry_after;
@@ -25,4 +25,5 @@ pub use circuit::{Circuit, CircuitPolicy, CircuitState, Circuits, Permit, RetryA
 pub use classes::{Class, Classes, ClassesError, Decision, Pace, Provider, Rule, Scope, Signal, Until};
 pub use outcome::{Refusal, SendOutcome, UnknownCause};
 pub use phone::{NotAPhone, Phone};
+pub(crate) use transport::Lost;
 pub use transport::{Transport, TransportOptions, Trust};

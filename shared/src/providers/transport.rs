@@ -68,7 +68,7 @@ pub(super) struct Reply {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     /// Nothing was written: name, connection or TLS failed.
     NotSent,
     /// Nothing was written: the address guard or the URL itself forbids it.

@@ -122,7 +122,7 @@ impl Audit {
 }
 
 /// Whether every document that was not inserted was there before.
-fn only_duplicates(error: &mongodb::error::Error) -> bool {
+pub(crate) fn only_duplicates(error: &mongodb::error::Error) -> bool {
     match error.kind.as_ref() {
         mongodb::error::ErrorKind::InsertMany(e) => {
             e.write_concern_error.is_none() && e.write_errors.iter().flatten().all(|e| e.code == 11000)

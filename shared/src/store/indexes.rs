@@ -78,6 +78,8 @@ fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
                 ttl("finished", "finishedAt", FINISHED_JOB_TTL),
             ],
         ),
+        // Whom an unassigned room's mails go to.
+        ("users", vec![partial("email", doc! { "accountId": 1, "role": 1 }, exists("email"))]),
         ("idempotency", vec![ttl("ttl", "createdAt", IDEMPOTENCY_TTL)]),
         (
             "supportTokens",

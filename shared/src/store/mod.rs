@@ -11,6 +11,7 @@
 //! | `events` | raw provider events | webhooks |
 //! | `leases` | who leads, who rebuilds | the dispatcher, `workers reindex` |
 //! | `reindexes` | rebuilds of the search indices and how far they are | `workers reindex` |
+//! | `notifications`, `mail_optouts` | who was mailed up to where, who wants no mails | the email jobs; ingest |
 //!
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
@@ -22,6 +23,7 @@ mod idempotency;
 mod indexes;
 mod jobs;
 mod messages;
+mod notices;
 mod people;
 mod recent;
 mod reindexes;
@@ -35,6 +37,7 @@ use mongodb::bson::RawDocumentBuf;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Collection, Database};
 
+pub(crate) use audit::only_duplicates;
 pub use audit::{Audit, AuditFilter, AuditRow, Origin, Outcome, Subject};
 pub use desk::{Customer, PreviousToken, SUPPORT_TOKENS_MAX, SupportSession, SupportToken, VerifiedIdentity};
 pub(crate) use error::silence;
@@ -42,6 +45,7 @@ pub use error::{StoreError, duplicate_index, is_away, is_transient};
 pub use events::{Event, EventState};
 pub use idempotency::{IdempotencyKey, IdempotencyRow};
 pub use messages::{Page, PageQuery};
+pub use notices::{Notice, Unread, UnreadQuery};
 pub use people::{Reservation, User};
 pub use recent::Recent;
 pub use reindexes::{Claimed, Phase, ReindexPart, ReindexRow, ReindexState, Reindexes};

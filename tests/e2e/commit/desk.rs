@@ -38,7 +38,9 @@ pub(super) fn commit_config() -> config::Commit {
 /// A process that posts: its pool of connections, cache and slots. Redis is away, which costs it nothing.
 pub(super) fn replica_with(store: &Store, config: &config::Commit) -> Committer {
     let nowhere = Wakeups::new("redis://127.0.0.1:1", "t", 1).expect("a URL");
-    Committer::new(store, &Directory::new(store), &Pusher::start(nowhere), config, PUSH_GRACE)
+    let committer =
+        Committer::new(store, &Directory::new(store), &Pusher::start(nowhere), config, PUSH_GRACE);
+    committer.mailing_after(Some(Duration::from_secs(60)))
 }
 
 pub(super) fn uid(value: &str) -> Uid {

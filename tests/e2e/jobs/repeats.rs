@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::domain::jobs::JobState;
 use shared::domain::jobs::{
     AUDIT_MESSAGE, DELIVER_SMS, DELIVER_WHATSAPP, FORWARD_TO_GUEST, INDEX_MESSAGE, INDEX_THREAD, JobKind,
-    PROCESS_EVENT,
+    NOTIFY_AGENT, NOTIFY_AGENTS, NOTIFY_CUSTOMER, PROCESS_EVENT,
 };
 use shared::search::IndexKind;
 use tests::app::TestApp;
@@ -31,6 +31,7 @@ async fn again(app: &TestApp, kind: JobKind, message: &Value) -> String {
         FORWARD_TO_GUEST => Some("guest"),
         DELIVER_WHATSAPP => Some("whatsapp"),
         DELIVER_SMS => Some("sms"),
+        NOTIFY_AGENTS | NOTIFY_AGENT | NOTIFY_CUSTOMER => Some("email"),
         _ => None,
     };
     let job = app.add_job(kind, |job| {
@@ -112,8 +113,10 @@ async fn a_job_whose_message_is_gone_is_done() {
     let app = TestApp::full().await;
     let gone = json!({ "messageId": "gone", "threadId": "gone" });
     let mut jobs = Vec::new();
-    for kind in [INDEX_MESSAGE, INDEX_THREAD, AUDIT_MESSAGE, FORWARD_TO_GUEST, DELIVER_WHATSAPP, DELIVER_SMS]
-    {
+    let projections = [INDEX_MESSAGE, INDEX_THREAD, AUDIT_MESSAGE];
+    let sends = [FORWARD_TO_GUEST, DELIVER_WHATSAPP, DELIVER_SMS];
+    let mails = [NOTIFY_AGENTS, NOTIFY_AGENT, NOTIFY_CUSTOMER];
+    for kind in projections.into_iter().chain(sends).chain(mails) {
         jobs.push(again(&app, kind, &gone).await);
     }
     jobs.push(app.add_job(PROCESS_EVENT, |job| job.event = Some("gone".to_owned())).await.id);

@@ -224,7 +224,11 @@ impl Programs {
         }
     }
 
-    async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+    /// A request as the admin, which must succeed; answers the body.
+    ///
+    /// # Panics
+    /// When it is refused or not answered.
+    pub async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.try_call(method, path, body).await.expect("an answer");
         assert!(status.is_success(), "{path} was answered {status}: {answer}");
         answer

@@ -3,5 +3,7 @@
 pub mod elasticsearch;
 pub mod mongodb;
 mod redis;
+mod smtp;
 
 pub use redis::RedisServer;
+pub use smtp::{ReceivedMail, SmtpServer};

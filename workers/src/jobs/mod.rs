@@ -8,6 +8,9 @@ pub mod deliver_whatsapp;
 pub mod forward_to_guest;
 pub mod index_message;
 pub mod index_thread;
+pub mod notify_agent;
+pub mod notify_agents;
+pub mod notify_customer;
 pub mod process_event;
 
 use std::future::Future;

@@ -16,6 +16,8 @@ pub enum Provider {
     Whatsapp,
     Twilio,
     Guest,
+    /// The mail server; its reply codes stand where other providers have HTTP statuses.
+    Smtp,
 }
 
 /// What must happen to the job.
@@ -95,11 +97,12 @@ impl Provider {
             Self::Whatsapp => "whatsapp",
             Self::Twilio => "twilio",
             Self::Guest => "guest",
+            Self::Smtp => "smtp",
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Whatsapp, Self::Twilio, Self::Guest];
+    pub const ALL: [Self; 4] = [Self::Whatsapp, Self::Twilio, Self::Guest, Self::Smtp];
 }
 
 impl Class {

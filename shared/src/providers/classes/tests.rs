@@ -53,6 +53,8 @@ const HTTP: &[(Provider, Class, &[u16])] = &[
     (Provider::Guest, R, &[302, 408, 425, 500, 501, 599]),
     (Provider::Guest, O, &[401, 403, 410]),
     (Provider::Guest, P, &[400, 404, 413, 422, 451]),
+    (Provider::Smtp, R, &[354, 421, 450, 451, 452, 454, 499]),
+    (Provider::Smtp, P, &[500, 501, 550, 552, 553, 554, 599]),
 ];
 
 fn by_code(provider: Provider, code: &str, signal: Signal<'_>) -> Decision {

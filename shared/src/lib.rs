@@ -1,6 +1,6 @@
 //! Bellhop's domain and its doors to MongoDB, Redis, Elasticsearch and the providers.
 //!
-//! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups;
+//! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups, `live` its pub/sub;
 //! `search` owns Elasticsearch; `providers` owns calls to WhatsApp, Twilio and the guest platform.
 
 pub mod committer;
@@ -8,6 +8,7 @@ pub mod config;
 pub mod domain;
 pub mod failpoint;
 pub mod ledger;
+pub mod live;
 pub mod providers;
 pub mod queue;
 pub mod search;

@@ -18,6 +18,7 @@ mod events;
 mod idempotency;
 mod indexes;
 mod jobs;
+mod live;
 mod messages;
 mod people;
 mod threads;

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use shared::committer::{Committer, Directory, Pusher};
 use shared::config::Config;
 use shared::ledger::Ledger;
+use shared::live::LivePublisher;
 use shared::queue::Wakeups;
 use shared::search::SearchIndex;
 use shared::store::Store;
@@ -32,16 +33,18 @@ pub struct Services {
     pub(crate) events: Events,
     /// Verifies tokens.
     pub auth: Arc<Authenticator>,
+    /// Tells live sockets what happened.
+    pub live: LivePublisher,
     /// The dependencies, for `/readyz`.
     pub health: Arc<Health>,
 }
 
 impl Services {
-    /// Prepares every door; no server need be there yet.
+    /// Prepares every door; no server need be there yet. What happens is told by `live`.
     ///
     /// # Errors
     /// When a door cannot be prepared: an unreadable URI or key file.
-    pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
+    pub async fn start(config: Config, live: LivePublisher) -> anyhow::Result<Arc<Self>> {
         let store = Store::connect(&config.mongodb).await.context("prepare mongodb")?;
         let auth = Authenticator::start(&config.auth).await.context("prepare authentication")?;
         let redis = &config.redis;
@@ -58,16 +61,17 @@ impl Services {
         let chat = Chat {
             store: store.clone(),
             ledger: Ledger::new(&store, config.jobs.lease),
-            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace),
+            committer: Committer::new(&store, &directory, &pusher, &live, &config.commit, push_grace),
             directory,
             pusher: pusher.clone(),
+            live: live.clone(),
             push_grace,
             allow_private: config.net.allow_private,
         };
         prepare_indexes(&store, &indexed);
         let config = Arc::new(config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
-        Ok(Arc::new(Self { config, store, chat, events, auth, health }))
+        Ok(Arc::new(Self { config, store, chat, events, auth, live, health }))
     }
 
     fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {

@@ -3,7 +3,7 @@
 mod health;
 mod messages;
 mod reservations;
-mod shapes;
+pub(crate) mod shapes;
 mod sources;
 mod threads;
 mod users;

@@ -68,21 +68,28 @@ impl LiveSubscriber {
     }
 }
 
-/// Since when events may be missing.
+/// Since when events may be missing: noted by many, taken by one.
 #[derive(Default)]
-struct Missed {
+pub struct Missed {
     since: Mutex<Option<Time>>,
     noted: Notify,
 }
 
 impl Missed {
-    fn note(&self, since: Time) {
+    /// Notes that events since `since` may be missing; the earliest counts.
+    pub fn note(&self, since: Time) {
         let mut noted = self.since.lock();
         *noted = Some(noted.map_or(since, |before| before.min(since)));
         self.noted.notify_one();
     }
 
-    async fn take(&self) -> Time {
+    /// Notes that events of this moment are missing.
+    pub fn note_now(&self) {
+        self.note(plus_millis(Time::now(), -MARGIN_MS));
+    }
+
+    /// Waits until something is missing, and takes it. Dropping the future loses nothing.
+    pub async fn take(&self) -> Time {
         loop {
             if let Some(since) = self.since.lock().take() {
                 return since;
@@ -103,7 +110,7 @@ impl Ears {
     pub(super) fn hear(&self, heard: Heard) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.heard.try_send(heard) {
             metrics::counter!("live_dropped_total", "where" => "listen").increment(1);
-            self.missed.note(plus_millis(Time::now(), -MARGIN_MS));
+            self.missed.note_now();
         }
     }
 

@@ -17,7 +17,7 @@ mod speaker;
 use redis::Client;
 
 pub use event::LiveEvent;
-pub use listener::{Carried, Heard, LiveSubscriber};
+pub use listener::{Carried, Heard, LiveSubscriber, Missed};
 pub use publisher::LivePublisher;
 
 use crate::queue::{Link, QueueError};

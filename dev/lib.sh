@@ -23,6 +23,8 @@ ELASTICSEARCH_TRANSPORT_PORT=${BELLHOP_DEV_ELASTICSEARCH_TRANSPORT_PORT:-$((ELAS
 ELASTICSEARCH_USER=bellhop
 SECANTUS_BIN=$CACHE/secantus/bin/secantusd-rs
 COMPOSE_GO_BIN=$CACHE/compose-go-$COMPOSE_GO_VERSION/cmd
+# The packages of tests/clients/socketio, a folder for each lock file.
+SOCKETIO_CLIENTS=$CACHE/socketio-clients-$(cksum <"$ROOT/tests/clients/socketio/package-lock.json" | cut -d ' ' -f 1)
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }

@@ -8,4 +8,5 @@ mod compose;
 mod faults;
 mod jobs;
 mod ledger;
+mod live;
 mod search;

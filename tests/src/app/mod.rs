@@ -24,6 +24,7 @@ mod jobs;
 mod people;
 mod programs;
 mod setup;
+mod sockets;
 mod waiting;
 mod watch;
 pub mod webhooks;
@@ -47,6 +48,7 @@ use workers::run::{Options, run};
 pub use self::caller::{Call, Caller, Reply};
 pub use self::programs::{HEALED, Programs};
 pub use self::setup::{HS256_SECRET, Setup};
+pub use self::sockets::{SocketClients, play};
 pub use self::waiting::SOON;
 pub use self::watch::SecretWatch;
 

@@ -2,7 +2,6 @@
 //
 // In:  {"op": "connect", "id", "url", "auth", "transports"?, "reconnection"?}
 //      {"op": "emit", "id", "event", "data", "ack"?}        an ack number asks for the acknowledgement
-//      {"op": "raw", "id", "text"}                          a packet as it is, past the client's own encoder
 //      {"op": "stall", "id"}                                takes nothing from its connection any more
 //      {"op": "close", "id"}
 // Out: {"id", "event", "data"}: connect, connect_error, disconnect, upgrade, and whatever the server sends
@@ -48,7 +47,6 @@ function emit({ id, event, data, ack }) {
 const operations = {
   connect,
   emit,
-  raw: ({ id, text }) => sockets.get(id).io.engine.write(text),
   stall: ({ id }) => sockets.get(id).io.engine.transport.ws.pause(),
   close: ({ id }) => sockets.get(id).close(),
 };

@@ -70,20 +70,6 @@ async fn staff_and_guests_connect_by_every_transport() {
 }
 
 #[tokio::test]
-async fn a_refused_client_may_try_again_on_the_same_connection() {
-    let app = TestApp::ingest_only().await;
-    let mut clients = SocketClients::start().await;
-    refused(&mut clients, &app, "anna", json!({ "token": "x" }), json!(["websocket"])).await;
-    // What socket.connect() sends, with the right token this time.
-    let auth = json!({ "token": app.agent("anna").token() });
-    clients.command(json!({ "op": "raw", "id": "anna", "text": format!("0{auth}") })).await;
-    let thread = app.thread(json!({})).await;
-    app.agent("anna").say(&thread, "hello").await;
-    // It is connected now, though the client did not ask for it by its own means.
-    app.eventually("the seat", async || app.metrics().await.contains("sockets_connected").then_some(())).await;
-}
-
-#[tokio::test]
 async fn browsers_of_other_origins_may_poll() {
     let app = TestApp::ingest_only().await;
     let path = "/socket.io/?EIO=4&transport=polling";

@@ -33,7 +33,8 @@ impl App {
     /// As [`Services::start`].
     pub async fn new(config: Config) -> anyhow::Result<Self> {
         let redis = &config.redis;
-        let (live, ears) = shared::live::connect(redis.url.expose(), &redis.prefix).context("prepare redis")?;
+        let (live, ears) =
+            shared::live::connect(redis.url.expose(), &redis.prefix).context("prepare redis")?;
         let services = Services::start(config, live).await?;
         Ok(Self { services, ears, customers: Arc::new(NoCustomers) })
     }

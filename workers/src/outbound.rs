@@ -88,9 +88,8 @@ impl Sending<'_> {
         shared::failpoint::hit("send.before").await;
         let news = News::new(self.job.attempt, DeliveryState::Sending, Time::now());
         let shown = self.shows(channel);
-        let show = async {
-            if shown { self.ctx.deliver(self.job, &news, None).await.map(drop) } else { Ok(()) }
-        };
+        let show =
+            async { if shown { self.ctx.deliver(self.job, &news, None).await.map(drop) } else { Ok(()) } };
         let (begun, shown) = tokio::join!(self.ctx.ledger.begin_send(self.job), show);
         shown?;
         begun

@@ -60,15 +60,18 @@ mod tests {
             role: Role::Agent,
             conversation_id: "anna".to_owned(),
         };
-        let draft = ThreadDraft { participant_ids: vec![Uid::parse("gina").unwrap()], ..ThreadDraft::default() };
+        let draft =
+            ThreadDraft { participant_ids: vec![Uid::parse("gina").unwrap()], ..ThreadDraft::default() };
         let thread = Thread::create(draft, &actor, Time::now()).unwrap();
         let after = |patch: ThreadPatch| thread.patched(patch, &actor).unwrap().unwrap();
         let titled = after(ThreadPatch { title: Some("Room 7".to_owned()), ..ThreadPatch::default() });
         assert!(is_seen_by_guests(&thread, &titled));
         let closed = after(ThreadPatch { status: Some(ThreadStatus::Resolved), ..ThreadPatch::default() });
         assert!(is_seen_by_guests(&thread, &closed));
-        let assigned =
-            after(ThreadPatch { assigned_agent_ids: Some(vec![actor.uid.clone()]), ..ThreadPatch::default() });
+        let assigned = after(ThreadPatch {
+            assigned_agent_ids: Some(vec![actor.uid.clone()]),
+            ..ThreadPatch::default()
+        });
         assert!(!is_seen_by_guests(&thread, &assigned));
         let flagged = after(ThreadPatch { important: Some(true), ..ThreadPatch::default() });
         assert!(!is_seen_by_guests(&thread, &flagged));

@@ -48,8 +48,10 @@ pub trait CustomerDoor: Send + Sync + 'static {
     ///
     /// # Errors
     /// The same [`ApiError`] as the desk's endpoints answer.
-    fn authenticate(&self, credentials: CustomerCredentials)
-    -> BoxFuture<'_, Result<CustomerCaller, ApiError>>;
+    fn authenticate(
+        &self,
+        credentials: CustomerCredentials,
+    ) -> BoxFuture<'_, Result<CustomerCaller, ApiError>>;
 }
 
 /// Lets nobody in.

@@ -50,7 +50,8 @@ where
             return self.upgrade(request, sid.as_deref());
         }
         if sid.as_ref().is_some_and(|sid| self.hall.cords.is_cut(sid)) {
-            let unknown = Response::builder().status(StatusCode::BAD_REQUEST).content_type("application/json");
+            let unknown =
+                Response::builder().status(StatusCode::BAD_REQUEST).content_type("application/json");
             return Ok(unknown.body(r#"{"code":1,"message":"Session ID unknown"}"#));
         }
         with_data(self.polling.call(request).await?).await

@@ -81,7 +81,11 @@ fn late() -> ApiError {
     ApiError::new(Code::Unavailable, "a needed server is away, try again")
 }
 
-async fn admit(hall: &Arc<Hall>, socket: &SocketRef, auth: Result<Value, ParserError>) -> Result<(), ApiError> {
+async fn admit(
+    hall: &Arc<Hall>,
+    socket: &SocketRef,
+    auth: Result<Value, ParserError>,
+) -> Result<(), ApiError> {
     let auth = auth.map_err(|_| ApiError::new(Code::InvalidRequest, "the credentials are not JSON"))?;
     if hall.is_closing() {
         return Err(late());
@@ -126,11 +130,7 @@ async fn identify(hall: &Hall, socket: &SocketRef, auth: &Value) -> Result<Visit
     let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
     let credentials = CustomerCredentials { support_token, support_session, device_id, origin };
     let customer = hall.customers.authenticate(credentials).await?;
-    Ok(Visitor {
-        actor: customer.actor,
-        session: Some(customer.session_id),
-        expires_at: customer.expires_at,
-    })
+    Ok(Visitor { actor: customer.actor, session: Some(customer.session_id), expires_at: customer.expires_at })
 }
 
 /// The room of a token of `account`.
@@ -141,7 +141,8 @@ pub(super) fn room(account: impl std::fmt::Display, token: impl std::fmt::Displa
 /// Rooms of what somebody may see, of its own sockets, of its session and of everybody of the account.
 fn rooms(visitor: &Visitor) -> Vec<String> {
     let actor = &visitor.actor;
-    let mut rooms: Vec<String> = access::tokens(actor).iter().map(|token| room(&actor.account, token)).collect();
+    let mut rooms: Vec<String> =
+        access::tokens(actor).iter().map(|token| room(&actor.account, token)).collect();
     rooms.push(format!("account_{}", actor.account));
     if actor.role.is_staff() {
         rooms.push(room(&actor.account, format_args!("s:{}", actor.uid)));

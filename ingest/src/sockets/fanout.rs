@@ -26,7 +26,10 @@ pub(super) fn start(hall: &Arc<Hall>, ears: LiveSubscriber) {
     let (weak, closing, missed) = (Arc::downgrade(hall), hall.closing.clone(), Arc::clone(&hall.missed));
     let reader = Reader { hall: weak.clone(), missed };
     let reading = closing.clone();
-    shared::task::spawn("live.emit", async move { closing.run_until_cancelled(hear(weak, ears, errands)).await });
+    shared::task::spawn(
+        "live.emit",
+        async move { closing.run_until_cancelled(hear(weak, ears, errands)).await },
+    );
     shared::task::spawn("live.read", async move { reading.run_until_cancelled(reader.run(waiting)).await });
 }
 

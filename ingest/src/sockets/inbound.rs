@@ -98,7 +98,11 @@ fn thread_id(text: &str) -> Result<ThreadId, ApiError> {
     ThreadId::parse(text).map_err(|_| ApiError::new(Code::InvalidRequest, "threadId is malformed"))
 }
 
-async fn resume(hall: &Hall, occupant: &Occupant, data: Result<Value, ParserError>) -> Result<Value, ApiError> {
+async fn resume(
+    hall: &Hall,
+    occupant: &Occupant,
+    data: Result<Value, ParserError>,
+) -> Result<Value, ApiError> {
     let wanted = "resume takes {threadId, afterSeq}";
     let asked: ResumeIn = read(data, wanted)?;
     if asked.after_seq < 0 {
@@ -121,7 +125,11 @@ async fn resume(hall: &Hall, occupant: &Occupant, data: Result<Value, ParserErro
     Ok(json!({ "messages": shown, "hasMore": has_more }))
 }
 
-async fn typing(hall: &Hall, occupant: &Occupant, data: Result<Value, ParserError>) -> Result<Value, ApiError> {
+async fn typing(
+    hall: &Hall,
+    occupant: &Occupant,
+    data: Result<Value, ParserError>,
+) -> Result<Value, ApiError> {
     let wanted = "typing takes {threadId, typing} and, for a note, type: \"note\"";
     let asked: TypingIn = read(data, wanted)?;
     let staff_only = match asked.kind.as_deref() {

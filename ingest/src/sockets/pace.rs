@@ -50,7 +50,8 @@ mod tests {
     fn a_burst_passes_and_then_the_rate() {
         let pace = Pace::new("2/s".parse().unwrap());
         let start = Instant::now();
-        let passed = |after_ms: u64| (0..10).filter(|_| pace.take_at(start + Duration::from_millis(after_ms))).count();
+        let passed =
+            |after_ms: u64| (0..10).filter(|_| pace.take_at(start + Duration::from_millis(after_ms))).count();
         assert_eq!(passed(0), 4);
         assert_eq!(passed(499), 0);
         assert_eq!(passed(1_010), 2);

@@ -205,7 +205,8 @@ impl Hall {
             return Ok(());
         }
         let threads: Vec<Arc<Thread>> = threads.into_iter().map(Arc::new).collect();
-        let changed: Vec<_> = threads.iter().map(|thread| (thread, thread.public_updated_at < since)).collect();
+        let changed: Vec<_> =
+            threads.iter().map(|thread| (thread, thread.public_updated_at < since)).collect();
         self.show_threads(&scope, &changed).await
     }
 }

@@ -73,13 +73,18 @@ mod tests {
         assert_eq!(rewritten.len(), sent.len());
         let packet = rewritten.strip_prefix("\u{1}44").unwrap().strip_suffix("\u{1e}2").unwrap();
         let data = json!({ "code": "forbidden", "message": "not \"yours\"\n", "requestId": "r1" });
-        assert_eq!(serde_json::from_str::<Value>(packet).unwrap(), json!({ "message": "forbidden", "data": data }));
+        assert_eq!(
+            serde_json::from_str::<Value>(packet).unwrap(),
+            json!({ "message": "forbidden", "data": data })
+        );
     }
 
     #[test]
     fn anything_else_is_left_alone() {
         let said = json!(["newMessage", { "content": "44{\"message\":\"refused:{}\"}" }]);
-        for text in [format!("42{said}"), "44{\"message\":\"Invalid namespace\"}".to_owned(), START_OF_ONE.to_owned()] {
+        for text in
+            [format!("42{said}"), "44{\"message\":\"Invalid namespace\"}".to_owned(), START_OF_ONE.to_owned()]
+        {
             assert_eq!(with_data(text.as_bytes()), None, "{text}");
         }
     }

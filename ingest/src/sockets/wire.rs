@@ -85,7 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.cut_read.check(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
@@ -142,7 +146,8 @@ mod tests {
     async fn a_pulled_cord_ends_reading_and_writing() {
         let (ours, _theirs) = tokio::io::duplex(16);
         let cord = Cord::loose();
-        let (mut read, mut write) = tokio::io::split(Wire::new(ours, Arc::clone(&cord), Duration::from_secs(20)));
+        let (mut read, mut write) =
+            tokio::io::split(Wire::new(ours, Arc::clone(&cord), Duration::from_secs(20)));
         let reading = shared::task::spawn("test", async move { read.read_u8().await });
         write.write_all(b"x").await.unwrap();
         cord.pull();

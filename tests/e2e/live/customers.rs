@@ -39,7 +39,8 @@ impl CustomerDoor for Door {
             session_id: shown.support_session,
             expires_at: plus_millis(Time::now(), lasts),
         };
-        let answer = if known { Ok(caller) } else { Err(ApiError::new(Code::Unauthenticated, "no such session")) };
+        let answer =
+            if known { Ok(caller) } else { Err(ApiError::new(Code::Unauthenticated, "no such session")) };
         futures::future::ready(answer).boxed()
     }
 }
@@ -53,7 +54,8 @@ async fn a_customer_hears_its_room_for_as_long_as_its_session_lasts() {
     let app = TestApp::ingest_only().await;
     let room = app.thread(json!({ "kind": "support", "participantIds": ["conversation-1"] })).await;
     let door = Door { room: ThreadId::parse(&room).unwrap() };
-    let desk = ingest::App::new(app.config().clone()).await.unwrap().with_customers(door).start().await.unwrap();
+    let desk =
+        ingest::App::new(app.config().clone()).await.unwrap().with_customers(door).start().await.unwrap();
     let url = format!("http://{}", desk.public());
     let mut clients = SocketClients::start().await;
     clients.connect("stranger", &url, auth("long", "d2")).await;

@@ -5,7 +5,13 @@ use shared::domain::actor::Role;
 use tests::app::{ACCOUNT, SocketClients, TestApp};
 
 /// Connects with `auth` by `transports` and answers the data of the refusal.
-async fn refused(clients: &mut SocketClients, app: &TestApp, id: &str, auth: Value, transports: Value) -> Value {
+async fn refused(
+    clients: &mut SocketClients,
+    app: &TestApp,
+    id: &str,
+    auth: Value,
+    transports: Value,
+) -> Value {
     clients.connect_by(id, app.url(), auth, transports).await;
     let error = clients.hears(id, "connect_error").await;
     let data = error["data"].clone();
@@ -48,9 +54,11 @@ async fn staff_and_guests_connect_by_every_transport() {
     let mut clients = SocketClients::start().await;
     let callers = [app.agent("anna"), app.admin("adam"), app.service("ota"), app.guest("gina")];
     for caller in &callers {
-        for (way, transports) in
-            [("ws", json!(["websocket"])), ("poll", json!(["polling"])), ("both", json!(["polling", "websocket"]))]
-        {
+        for (way, transports) in [
+            ("ws", json!(["websocket"])),
+            ("poll", json!(["polling"])),
+            ("both", json!(["polling", "websocket"])),
+        ] {
             let id = format!("{}-{way}", caller.uid());
             clients.connect_by(&id, app.url(), json!({ "token": caller.token() }), transports).await;
             clients.hears(&id, "connect").await;
@@ -76,7 +84,8 @@ async fn browsers_of_other_origins_may_poll() {
     let opened = app.nobody().get(path).header("origin", "https://shop.example").expect(200).await;
     assert_eq!(opened.header("access-control-allow-origin"), "*");
     assert!(opened.text.starts_with("0{"), "{}", opened.text);
-    let preflight = app.nobody().call(reqwest::Method::OPTIONS, path).header("origin", "https://shop.example");
+    let preflight =
+        app.nobody().call(reqwest::Method::OPTIONS, path).header("origin", "https://shop.example");
     let preflight = preflight.header("access-control-request-method", "POST").expect(204).await;
     assert_eq!(preflight.header("access-control-allow-origin"), "*");
     for strange in ["/socket.io/", "/socket.io/?EIO=4", "/socket.io/?EIO=4&transport=polling&sid=unknown"] {

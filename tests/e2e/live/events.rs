@@ -16,7 +16,11 @@ async fn a_new_message_has_the_shape_that_rest_answers() {
     let hi = app.guest("gina").say(&thread, "hi").await;
     for id in ["anna", "gina"] {
         let first = clients.hears(id, "newMessage").await;
-        assert_eq!(first, json!({ "message": hello, "type": "team" }), "the sender's own sockets hear it, too");
+        assert_eq!(
+            first,
+            json!({ "message": hello, "type": "team" }),
+            "the sender's own sockets hear it, too"
+        );
         let second = clients.hears_where(id, "newMessage", |data| data["message"]["body"] == "hi").await;
         assert_eq!(second, json!({ "message": hi, "type": "support" }));
     }
@@ -80,7 +84,10 @@ async fn nobody_hears_a_thread_that_is_not_theirs() {
     assert!(!clients.all_heard("anna").contains("later"));
     assert!(!clients.all_heard("ben").contains("\"content\":\"canary\""));
     for id in ["gina", "namesake", "namesake-cust"] {
-        assert!(clients.heard(id, "newMessage").is_empty() && clients.heard(id, "threadUpdated").is_empty(), "{id}");
+        assert!(
+            clients.heard(id, "newMessage").is_empty() && clients.heard(id, "threadUpdated").is_empty(),
+            "{id}"
+        );
     }
 }
 
@@ -95,7 +102,11 @@ async fn a_delivery_is_heard_as_far_as_it_gets() {
     let delivered = |data: &Value| data["message"]["delivery"]["state"] == "delivered";
     let event = clients.hears_where("anna", "messageUpdated", delivered).await;
     assert_eq!((&event["threadId"], &event["message"]["messageId"]), (&json!(thread), &sent["messageId"]));
-    let states: Vec<Value> = clients.heard("anna", "messageUpdated").iter().map(|e| e["message"]["delivery"]["state"].clone()).collect();
+    let states: Vec<Value> = clients
+        .heard("anna", "messageUpdated")
+        .iter()
+        .map(|e| e["message"]["delivery"]["state"].clone())
+        .collect();
     assert!(!states.contains(&json!("queued")), "{states:?}");
     app.delivery_of(&sent, "delivered").await;
 }
@@ -118,7 +129,11 @@ async fn threads_that_are_made_or_changed_are_heard() {
     let titled = |data: &Value| data["thread"]["title"] == "Room 7";
     assert_eq!(clients.hears_where("anna", "threadUpdated", titled).await["thread"], patched.body);
     clients.hears_where("gina", "threadUpdated", titled).await;
-    assert_eq!(clients.heard("gina", "threadUpdated").len(), 2, "the flag is not for guests, not even its moment");
+    assert_eq!(
+        clients.heard("gina", "threadUpdated").len(),
+        2,
+        "the flag is not for guests, not even its moment"
+    );
     assert!(!clients.all_heard("gina").contains("important"));
 }
 
@@ -162,7 +177,11 @@ async fn who_is_typing_is_shown_to_the_others() {
     clients.hears_where("ben", "typing", |data| data["from"] == "anna").await;
     clients.ask("anna", "typing", json!({ "threadId": room, "typing": false })).await;
     let heard = clients.hears("cust", "typing").await;
-    assert_eq!(heard, json!({ "threadId": room, "typing": false, "from": "anna" }), "and nothing of the note");
+    assert_eq!(
+        heard,
+        json!({ "threadId": room, "typing": false, "from": "anna" }),
+        "and nothing of the note"
+    );
     assert_eq!(clients.ask("gina", "typing", typing).await["error"]["code"], "not_participant");
     assert!(clients.heard("gina", "typing").is_empty());
     assert_eq!(clients.heard("anna", "typing").len(), 1, "not one's own");

@@ -16,7 +16,10 @@ fn event(id: &str) -> LiveEvent {
 }
 
 async fn next(ears: &mut LiveSubscriber) -> Heard {
-    timeout(Duration::from_secs(20), ears.next()).await.expect("something is heard").expect("somebody may speak")
+    timeout(Duration::from_secs(20), ears.next())
+        .await
+        .expect("something is heard")
+        .expect("somebody may speak")
 }
 
 /// The next event, past what may have been missed.

@@ -317,7 +317,8 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        for mut child in [self.ingest.take(), self.replica.take(), self.workers.take()].into_iter().flatten() {
+        for mut child in [self.ingest.take(), self.replica.take(), self.workers.take()].into_iter().flatten()
+        {
             // It may be dead already.
             let _ = child.kill();
             let _ = child.wait();

@@ -67,7 +67,8 @@ impl SocketClients {
 
     /// As [`SocketClients::connect`], by these transports.
     pub async fn connect_by(&mut self, id: &str, url: &str, auth: Value, transports: Value) {
-        let command = json!({ "op": "connect", "id": id, "url": url, "auth": auth, "transports": transports });
+        let command =
+            json!({ "op": "connect", "id": id, "url": url, "auth": auth, "transports": transports });
         self.command(command).await;
     }
 
@@ -177,7 +178,8 @@ pub async fn play(plan: &Value, mut act: impl AsyncFnMut(&str)) -> Value {
 #[expect(clippy::disallowed_methods, reason = "tests are told their programs by their environment")]
 fn node(script: &str, arguments: &[String]) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/socketio");
-    let packages = std::env::var("BELLHOP_TEST_SOCKETIO").expect("BELLHOP_TEST_SOCKETIO, set by dev/with-servers");
+    let packages =
+        std::env::var("BELLHOP_TEST_SOCKETIO").expect("BELLHOP_TEST_SOCKETIO, set by dev/with-servers");
     let mut command = Command::new("node");
     command.arg(folder.join(script)).args(arguments).env("NODE_PATH", packages).kill_on_drop(true);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());

@@ -151,6 +151,7 @@ async fn what_is_left_unread_is_told_to_the_readers_own_sockets() {
     app.agent("anna").post(&path, json!({ "upTo": first["messageId"] })).expect(200).await;
     let event = clients.hears("phone", "unreadChanged").await;
     assert_eq!(event, json!({ "threadId": thread, "unreadCount": 1 }));
+    app.agent("anna").say(&thread, "three").await;
     app.guest("gina").post(&path, json!({})).expect(200).await;
     assert_eq!(clients.hears("gina", "unreadChanged").await["unreadCount"], 0);
     assert!(clients.heard("ben", "unreadChanged").is_empty());

@@ -29,6 +29,8 @@ const RESUMES_MAX: usize = 2;
 /// Whose socket it is; lies in the socket's extensions while it is connected.
 pub(super) struct Occupant {
     pub(super) actor: Actor,
+    /// It came by the door of the desk's customers.
+    pub(super) is_customer: bool,
     pub(super) pace: Pace,
     pub(super) resumes: Semaphore,
     pub(super) cord: Arc<Cord>,
@@ -105,6 +107,7 @@ async fn admit(
         cord,
         _seat: seat,
         _end: leave_at(visitor.expires_at, Arc::downgrade(hall), socket),
+        is_customer: visitor.session.is_some(),
         actor: visitor.actor,
     };
     tracing::debug!(account.id = %occupant.actor.account, role = occupant.actor.role.as_str(), "socket connected");

@@ -4,7 +4,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use shared::domain::actor::Role;
+use shared::domain::actor::{Role, Roles};
+use shared::domain::ids::{AccountId, Uid};
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
 use shared::live::{Carried, Heard, LiveEvent, LiveSubscriber};
@@ -17,7 +18,7 @@ use crate::chat::MessageView;
 
 /// Events that may wait to be read about.
 const ERRANDS_MAX: usize = 2048;
-/// How long it may take to look up whether an author is staff.
+/// How long it may take to look up what an author is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts the tasks, which end when the hall closes.
@@ -84,7 +85,8 @@ impl Hall {
         if staff.is_empty() && guests.is_empty() {
             return;
         }
-        let by_staff = self.is_by_staff(message).await;
+        let roles = self.roles(&message.account_id, std::slice::from_ref(&message.author_id)).await;
+        let by_staff = payload::is_by_staff(message, &roles);
         // The view decides once more: a guest's has no notes.
         for (sockets, role) in [(staff, Role::Agent), (guests, Role::Guest)] {
             let view = MessageView::of(message.clone(), role).filter(|_| !sockets.is_empty());
@@ -100,13 +102,11 @@ impl Hall {
         }
     }
 
-    /// Whether the author is known as staff; nobody is while the store is away.
-    async fn is_by_staff(&self, message: &Message) -> bool {
-        let author = std::slice::from_ref(&message.author_id);
-        let roles = self.chat.directory.roles(&message.account_id, author);
-        match tokio::time::timeout(PATIENCE, roles).await {
-            Ok(Ok(roles)) => roles.is_staff(&message.author_id),
-            _ => !message.is_public(),
+    /// What `authors` are; nothing is known while the store is away.
+    async fn roles(&self, account: &AccountId, authors: &[Uid]) -> Roles {
+        match tokio::time::timeout(PATIENCE, self.chat.directory.roles(account, authors)).await {
+            Ok(Ok(roles)) => roles,
+            _ => Roles::default(),
         }
     }
 }

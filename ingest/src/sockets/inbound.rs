@@ -73,6 +73,7 @@ async fn answer<F>(
     F: Future<Output = Result<Value, ApiError>>,
 {
     let (Some(hall), Some(occupant)) = (hall.upgrade(), occupant(&socket)) else { return };
+    let is_customer = occupant.is_customer;
     let result = if occupant.pace.take() {
         let patience = hall.patience;
         let acting = tokio::time::timeout(patience, act(Arc::clone(&hall), occupant));
@@ -82,10 +83,18 @@ async fn answer<F>(
     };
     let shown = result.unwrap_or_else(|error| {
         log_cause(&error);
-        payload::refused(&error)
+        payload::refused(&if is_customer { hidden(error) } else { error })
     });
     if ack.send(&shown).is_err() && socket.connected() {
         hall.cut(&socket, "slow");
+    }
+}
+
+/// To a customer of the desk the rooms of others are not there.
+fn hidden(error: ApiError) -> ApiError {
+    match error.code {
+        Code::NotParticipant | Code::NotFound => ApiError::not_found("room"),
+        _ => error,
     }
 }
 
@@ -120,7 +129,7 @@ async fn resume(
     let roles = hall.chat.directory.roles(&occupant.actor.account, &authors).await?;
     let shown: Vec<Value> = messages
         .iter()
-        .map(|view| payload::message(&thread, view, roles.is_staff(&view.message.author_id)))
+        .map(|view| payload::message(&thread, view, payload::is_by_staff(&view.message, &roles)))
         .collect();
     Ok(json!({ "messages": shown, "hasMore": has_more }))
 }

@@ -2,13 +2,19 @@
 
 use poem_openapi::types::ToJSON as _;
 use serde_json::{Value, json};
-use shared::domain::message::Attachment;
+use shared::domain::actor::Roles;
+use shared::domain::message::{Attachment, Message};
 use shared::domain::thread::{Thread, ThreadKind};
 use shared::domain::time::rfc3339;
 
 use crate::api::shapes::{MessageOut, ThreadOut};
 use crate::chat::{MessageView, ThreadView};
 use crate::http::ApiError;
+
+/// Whether the staff speaks in `message`, as far as `roles` tell; a customer or guest otherwise.
+pub(super) fn is_by_staff(message: &Message, roles: &Roles) -> bool {
+    !message.is_public() || roles.is_staff(&message.author_id)
+}
 
 /// A message of `thread` for one kind of reader.
 pub(super) fn message(thread: &Thread, view: &MessageView, by_staff: bool) -> Value {

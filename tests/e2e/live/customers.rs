@@ -67,6 +67,13 @@ async fn a_customer_hears_its_room_for_as_long_as_its_session_lasts() {
     app.agent("anna").say(&room, "hello").await; // at the other replica
     let heard = clients.hears("long", "newMessage").await;
     assert_eq!((&heard["type"], &heard["message"]["content"]), (&json!("team"), &json!("hello")));
+    let asked = clients.ask("long", "resume", json!({ "threadId": room, "afterSeq": 0 })).await;
+    assert_eq!(asked["messages"][0], heard["message"]);
+    let foreign = app.thread(json!({ "kind": "support", "participantIds": ["conversation-2"] })).await;
+    for thread in [foreign.as_str(), "random"] {
+        let answer = clients.ask("long", "resume", json!({ "threadId": thread, "afterSeq": 0 })).await;
+        assert_eq!(answer["error"], json!({ "code": "not_found", "message": "no such room" }), "{thread}");
+    }
     let away = "io server disconnect"; // after which clients stay away
     assert_eq!(clients.hears("short", "disconnect").await, away);
     assert!(clients.heard("long", "disconnect").is_empty());

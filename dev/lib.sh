@@ -24,6 +24,8 @@ ELASTICSEARCH_USER=bellhop
 AIOSMTPD_HOME=$CACHE/aiosmtpd-$AIOSMTPD_VERSION
 SECANTUS_BIN=$CACHE/secantus/bin/secantusd-rs
 COMPOSE_GO_BIN=$CACHE/compose-go-$COMPOSE_GO_VERSION/cmd
+# The packages of tests/clients/socketio, a folder for each lock file.
+SOCKETIO_CLIENTS=$CACHE/socketio-clients-$(cksum <"$ROOT/tests/clients/socketio/package-lock.json" | cut -d ' ' -f 1)
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }

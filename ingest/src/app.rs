@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::{Endpoint, EndpointExt as _, Response, Route};
 use shared::config::Config;
+use shared::live::LiveSubscriber;
 
 use crate::http::{Edge, Gate, Limits, Listening, Routes, admin_routes};
 use crate::openapi;
 use crate::services::Services;
+use crate::sockets::{self, CustomerDoor, NoCustomers};
 use crate::unheard::Unheard;
 
 /// Connections of the admin port at once.
@@ -21,8 +22,8 @@ const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Ingest before it listens.
 pub struct App {
     services: Arc<Services>,
-    sockets: Option<BoxEndpoint<'static, Response>>,
-    before_close: BoxFuture<'static, ()>,
+    ears: LiveSubscriber,
+    customers: Arc<dyn CustomerDoor>,
 }
 
 impl App {
@@ -31,8 +32,11 @@ impl App {
     /// # Errors
     /// As [`Services::start`].
     pub async fn new(config: Config) -> anyhow::Result<Self> {
-        let services = Services::start(config).await?;
-        Ok(Self { services, sockets: None, before_close: futures::future::ready(()).boxed() })
+        let redis = &config.redis;
+        let (live, ears) =
+            shared::live::connect(redis.url.expose(), &redis.prefix).context("prepare redis")?;
+        let services = Services::start(config, live).await?;
+        Ok(Self { services, ears, customers: Arc::new(NoCustomers) })
     }
 
     /// What handlers work with.
@@ -40,14 +44,10 @@ impl App {
         &self.services
     }
 
-    /// Serves `endpoint` under `/socket.io`; `close` is run when the program stops, before the ports close.
+    /// Lets customers of the support desk in at the sockets by `door`.
     #[must_use]
-    pub fn with_sockets(
-        self,
-        endpoint: impl Endpoint<Output = Response> + 'static,
-        close: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        Self { sockets: Some(endpoint.boxed()), before_close: close.boxed(), ..self }
+    pub fn with_customers(self, door: impl CustomerDoor) -> Self {
+        Self { customers: Arc::new(door), ..self }
     }
 
     /// Listens on the public and the admin port.
@@ -55,7 +55,8 @@ impl App {
     /// # Errors
     /// When an address cannot be bound.
     pub async fn start(self) -> anyhow::Result<Running> {
-        let Self { services, sockets, before_close } = self;
+        let Self { services, ears, customers } = self;
+        let (sockets, before_close) = sockets::open(&services, customers, ears);
         let config = Arc::clone(&services.config);
         let limits = Limits {
             connections_max: config.http.connections_max,
@@ -77,12 +78,13 @@ impl App {
 
 fn public_routes(
     services: &Arc<Services>,
-    sockets: Option<BoxEndpoint<'static, Response>>,
+    sockets: BoxEndpoint<'static, Response>,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let mut names =
-        Routes::of(openapi::document()).with_page("/openapi.json", "openapi").with_page("/docs", "docs");
+    let names = Routes::of(openapi::document());
+    let names = names.with_page("/openapi.json", "openapi").with_page("/docs", "docs");
+    let names = names.with_open("/socket.io", "socket.io");
     let page = openapi::reference_page(openapi::document());
-    let mut routes = Route::new()
+    let routes = Route::new()
         .at(
             "/openapi.json",
             make_sync(|_| Response::builder().content_type("application/json").body(openapi::spec())),
@@ -94,11 +96,8 @@ fn public_routes(
                 response.header("content-security-policy", openapi::PAGE_POLICY).body(page.clone())
             }),
         )
+        .nest_no_strip("/socket.io", sockets)
         .nest("/", openapi::service(crate::api::all()));
-    if let Some(sockets) = sockets {
-        names = names.with_open("/socket.io", "socket.io");
-        routes = routes.nest_no_strip("/socket.io", sockets);
-    }
     let sessions = services.desk.known_sessions();
     let gate = Gate::start(&services.config, Arc::clone(&services.auth), sessions, names);
     let inner = routes.data(Arc::clone(services)).map_to_response();

@@ -1,12 +1,14 @@
 //! Ingest: the HTTP API, webhooks and sockets. Thin: authenticate, validate, decide, commit, answer.
 //!
 //! `http` is everything between a connection and a handler, `auth` says who is calling, `api` holds the
-//! endpoints, `chat` and `desk` what they do, `openapi` the document, `app` puts them on their ports.
+//! endpoints, `chat` and `desk` what they do, `sockets` what is live, `openapi` the document, `app` puts them on their
+//! ports.
 
 pub mod api;
 pub mod auth;
 pub mod http;
 pub mod openapi;
+pub mod sockets;
 
 mod app;
 mod chat;

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use shared::committer::{Committer, Directory, Pusher};
 use shared::config::Config;
 use shared::ledger::Ledger;
+use shared::live::LivePublisher;
 use shared::mail::Unsubscribe;
 use shared::queue::Wakeups;
 use shared::search::SearchIndex;
@@ -38,16 +39,18 @@ pub struct Services {
     pub(crate) unsubscribe: Unsubscribe,
     /// Verifies tokens.
     pub auth: Arc<Authenticator>,
+    /// Tells live sockets what happened.
+    pub live: LivePublisher,
     /// The dependencies, for `/readyz`.
     pub health: Arc<Health>,
 }
 
 impl Services {
-    /// Prepares every door; no server need be there yet.
+    /// Prepares every door; no server need be there yet. What happens is told by `live`.
     ///
     /// # Errors
     /// When a door cannot be prepared: an unreadable URI or key file.
-    pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
+    pub async fn start(config: Config, live: LivePublisher) -> anyhow::Result<Arc<Self>> {
         let store = Store::connect(&config.mongodb).await.context("prepare mongodb")?;
         let auth = Authenticator::start(&config.auth).await.context("prepare authentication")?;
         let redis = &config.redis;
@@ -67,10 +70,11 @@ impl Services {
             lag: IndexLag::new(&ledger),
             ledger,
             search,
-            committer: Committer::new(&store, &directory, &pusher, &config.commit, push_grace)
+            committer: Committer::new(&store, &directory, &pusher, &live, &config.commit, push_grace)
                 .mailing_after(config.smtp.is_some().then_some(config.email.delay)),
             directory,
             pusher: pusher.clone(),
+            live: live.clone(),
             push_grace,
             allow_private: config.net.allow_private,
         };
@@ -79,7 +83,7 @@ impl Services {
         let unsubscribe = Unsubscribe::new(&config);
         let config = Arc::new(config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
-        Ok(Arc::new(Self { config, store, chat, desk, events, unsubscribe, auth, health }))
+        Ok(Arc::new(Self { config, store, chat, desk, events, unsubscribe, auth, live, health }))
     }
 
     fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {

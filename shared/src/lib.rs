@@ -1,6 +1,6 @@
 //! Bellhop's domain and its doors to MongoDB, Redis, Elasticsearch and the providers.
 //!
-//! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups;
+//! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups, `live` its pub/sub;
 //! `search` owns Elasticsearch, `reindex` fills it anew; `providers` owns calls to WhatsApp, Twilio and the guest
 //! platform, `mail` those to the mail server.
 
@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod domain;
 pub mod failpoint;
 pub mod ledger;
+pub mod live;
 pub mod mail;
 pub mod presence;
 pub mod providers;

@@ -9,6 +9,7 @@ mod desk;
 mod faults;
 mod jobs;
 mod ledger;
+mod live;
 mod mail;
 mod search;
 mod views;

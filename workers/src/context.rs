@@ -9,6 +9,7 @@ use shared::config::Config;
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
 use shared::ledger::{JobRow, Ledger};
+use shared::live::LivePublisher;
 use shared::mail::{Mailer, Unsubscribe};
 use shared::presence::{Presence, RedisPresence};
 use shared::providers::{
@@ -35,6 +36,8 @@ pub struct Context {
     pub store: Store,
     pub ledger: Ledger,
     pub wakeups: Wakeups,
+    /// Tells live sockets what happened.
+    pub live: LivePublisher,
     pub index: SearchIndex,
     pub batcher: Batcher,
     pub providers: Providers,
@@ -85,6 +88,7 @@ impl Context {
         let redis = &config.redis;
         let wakeups =
             Wakeups::new(redis.url.expose(), &redis.prefix, redis.stream_cap).context("prepare redis")?;
+        let live = LivePublisher::start(redis.url.expose(), &redis.prefix).context("prepare redis")?;
         let elastic = &config.elasticsearch;
         let index =
             SearchIndex::new(elastic.url.expose(), &elastic.prefix).context("prepare elasticsearch")?;
@@ -105,6 +109,7 @@ impl Context {
             store,
             ledger,
             wakeups,
+            live,
             index,
         })
     }

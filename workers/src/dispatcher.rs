@@ -139,10 +139,8 @@ impl Dispatcher {
         if self.was_sent(job).await? {
             return Ok(());
         }
-        // A mail about a message says nothing of its delivery.
-        let Some(message) = job.message.as_ref().filter(|_| job.queue != Queue::Email) else { return Ok(()) };
         let news = News::new(job.attempt, state, Time::now()).because(Some(reason), None);
-        self.ctx.store.account(&job.account_id).deliver(message, &news, None).await?;
+        self.ctx.deliver(job, &news, None).await?;
         Ok(())
     }
 

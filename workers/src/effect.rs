@@ -89,7 +89,7 @@ async fn write_down(
             // A status webhook was faster than our doubt.
             conclusion.verdict = Verdict::Done { provider_id: None };
         } else {
-            scope.deliver(message_key, &conclusion.news, conclusion.provider_id.as_deref()).await?;
+            ctx.deliver(job, &conclusion.news, conclusion.provider_id.as_deref()).await?;
         }
         if conclusion.news.state == DeliveryState::Sent && channel == Some(Channel::Whatsapp) {
             note_sent(ctx, job, conclusion.news.at).await?;
@@ -136,10 +136,9 @@ async fn park_behind(ctx: &Context, job: &JobRow, head: &JobRow) -> Result<(), S
     if !ctx.ledger.park_behind(job, head.reason.as_deref()).await? {
         return Ok(());
     }
-    let Some(message_key) = job.message.as_ref().filter(|_| job.queue != Queue::Email) else { return Ok(()) };
     let reason = serde_json::from_value(serde_json::json!(head.reason)).unwrap_or(Reason::NeedsTemplate);
     let news = News::new(job.attempt, DeliveryState::Parked, Time::now()).because(Some(reason), None);
-    ctx.store.account(&job.account_id).deliver(message_key, &news, None).await?;
+    ctx.deliver(job, &news, None).await?;
     Ok(())
 }
 

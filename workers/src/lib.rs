@@ -10,6 +10,7 @@ pub mod context;
 pub mod dispatcher;
 pub mod effect;
 pub mod jobs;
+mod news;
 pub mod notices;
 pub mod outbound;
 pub mod projection;

@@ -90,11 +90,9 @@ impl Sending<'_> {
     pub async fn begin(&self, channel: impl Into<Option<Channel>>) -> Result<bool, StoreError> {
         shared::failpoint::hit("send.before").await;
         let news = News::new(self.job.attempt, DeliveryState::Sending, Time::now());
-        let scope = self.ctx.store.account(&self.job.account_id);
         let shown = channel.into().is_some_and(|channel| self.shows(channel));
-        let show = async {
-            if shown { scope.deliver(&self.message.key, &news, None).await.map(drop) } else { Ok(()) }
-        };
+        let show =
+            async { if shown { self.ctx.deliver(self.job, &news, None).await.map(drop) } else { Ok(()) } };
         let (begun, shown) = tokio::join!(self.ctx.ledger.begin_send(self.job), show);
         shown?;
         begun

@@ -96,10 +96,11 @@ async fn apply(
         return Ok(false);
     };
     let number = number.unwrap_or(job.attempt);
-    let Some(message_key) = &job.message else { return Ok(true) };
+    if job.message.is_none() {
+        return Ok(true);
+    }
     let (news, class) = news(ctx, report, number);
-    let scope = ctx.store.account(&job.account_id);
-    let applied = scope.deliver(message_key, &news, Some(report.provider_id)).await?;
+    let applied = ctx.deliver(&job, &news, Some(report.provider_id)).await?;
     let result = if applied.is_some() { "applied" } else { "late" };
     metrics::counter!("webhook_in_total", "result" => result).increment(1);
     carry_to_ledger(ctx, &job, report, &news, class, applied.is_some()).await?;

@@ -5,7 +5,7 @@ mod email;
 mod health;
 mod messages;
 mod reservations;
-mod shapes;
+pub(crate) mod shapes;
 mod sources;
 mod support_tokens;
 mod threads;

@@ -144,7 +144,7 @@ impl From<&Delivery> for DeliveryOut {
 /// A message as it is stored.
 #[derive(Debug, Clone, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub(super) struct MessageOut {
+pub(crate) struct MessageOut {
     message_id: String,
     thread_id: String,
     /// 1, 2, 3 … within the thread, without gaps; guests count what they may see.
@@ -213,7 +213,7 @@ impl AuthorOut {
 /// A thread. Guests get no `needsAttention`, `needsAttentionMap`, `assignedAgentIds` and `important`.
 #[derive(Debug, Clone, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub(super) struct ThreadOut {
+pub(crate) struct ThreadOut {
     thread_id: String,
     kind: KindOut,
     source: String,

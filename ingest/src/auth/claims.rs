@@ -1,6 +1,7 @@
 //! What the claims of a verified token must say, and the [`Identity`] they make.
 
 use serde_json::{Map, Value};
+use shared::domain::Time;
 use shared::domain::actor::{Actor, Role};
 use shared::domain::ids::{AccountId, Uid};
 
@@ -25,7 +26,7 @@ pub(super) fn check(
     expected: &Expected,
     now: u64,
 ) -> Result<Identity, AuthError> {
-    check_times(claims, now)?;
+    let expires_at = check_times(claims, now)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     if text("iss") != Some(&expected.issuer) || !is_for(claims.get("aud"), &expected.audience) {
         return Err(AuthError::Claims);
@@ -46,14 +47,16 @@ pub(super) fn check(
         Some(Value::String(name)) => Some(name.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()),
         Some(_) => return Err(AuthError::Claims),
     };
-    Ok(Identity { actor: Actor { account, uid, role, conversation_id }, name })
+    Ok(Identity { actor: Actor { account, uid, role, conversation_id }, name, expires_at })
 }
 
-fn check_times(claims: &Map<String, Value>, now: u64) -> Result<(), AuthError> {
+/// Answers from when on the token is not accepted any more.
+fn check_times(claims: &Map<String, Value>, now: u64) -> Result<Time, AuthError> {
     let exp = seconds(claims.get("exp"))?.ok_or(AuthError::Claims)?;
     let starts = [seconds(claims.get("nbf"))?, seconds(claims.get("iat"))?];
     let began = starts.into_iter().flatten().all(|start| start <= (now + LEEWAY) as f64);
-    if exp + LEEWAY as f64 > now as f64 && began { Ok(()) } else { Err(AuthError::Time) }
+    let end = exp + LEEWAY as f64;
+    if end > now as f64 && began { Ok(Time::from_millis((end * 1e3) as i64)) } else { Err(AuthError::Time) }
 }
 
 /// A NumericDate: a number of seconds, perhaps with a fraction.

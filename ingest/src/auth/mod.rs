@@ -100,4 +100,6 @@ pub struct Identity {
     pub actor: shared::domain::actor::Actor,
     /// The display name, when the token has one; at most 256 characters.
     pub name: Option<String>,
+    /// From when on it is not accepted any more: its `exp` and our leeway.
+    pub expires_at: shared::domain::Time,
 }

@@ -151,6 +151,28 @@ impl Chat {
         Ok((messages, found.has_more))
     }
 
+    /// The oldest `limit` messages above `seq` in the reader's own counter, oldest first, and whether more follow.
+    pub(crate) async fn messages_after(
+        &self,
+        actor: &Actor,
+        thread: &ThreadId,
+        seq: i64,
+        limit: usize,
+    ) -> Result<(Thread, Vec<MessageView>, bool), ApiError> {
+        let thread = self.entitled_thread(actor, thread).await?;
+        let page = PageQuery {
+            public_only: !actor.role.is_staff(),
+            upper: None,
+            lower: Some(seq),
+            limit,
+            ascending: true,
+            search: None,
+        };
+        let found = self.store.account(&actor.account).messages(&thread.thread_id, &page).await?;
+        let messages = found.messages.into_iter().filter_map(|m| MessageView::of(m, actor.role)).collect();
+        Ok((thread, messages, found.has_more))
+    }
+
     /// One message with the timeline of its attempts.
     pub(crate) async fn message_story(
         &self,

@@ -2,6 +2,7 @@
 //!
 //! Every refusal of a write is a failure row of the audit trail, written before the error is answered.
 
+mod announce;
 mod failure;
 mod key;
 mod lag;
@@ -18,6 +19,7 @@ use shared::domain::ids::ThreadId;
 use shared::domain::thread::Thread;
 use shared::domain::{Time, access};
 use shared::ledger::{JobRow, Ledger};
+use shared::live::LivePublisher;
 use shared::search::SearchIndex;
 use shared::store::{Origin, Store, StoreError};
 use shared::telemetry::RequestId;
@@ -34,7 +36,7 @@ pub(crate) use lag::IndexLag;
 pub(crate) use messages::{ListQuery, Listed, Story};
 pub(crate) use people::{ReservationPut, UserPut, check_email};
 pub(crate) use search::Found;
-pub(crate) use views::{MessageView, ThreadView};
+pub(crate) use views::{MessageView, ThreadView, last_message_keys};
 
 /// Longest user agent that is kept, in bytes.
 const USER_AGENT_MAX: usize = 256;
@@ -49,6 +51,8 @@ pub(crate) struct Chat {
     pub(crate) committer: Committer,
     pub(crate) directory: Directory,
     pub(crate) pusher: Pusher,
+    /// Tells those who watch.
+    pub(crate) live: LivePublisher,
     pub(crate) push_grace: Duration,
     /// Links may lead to private addresses: in tests.
     pub(crate) allow_private: bool,
@@ -96,7 +100,7 @@ impl Trace {
 
 impl Chat {
     /// Thread `id`, if `actor` may see it.
-    async fn entitled_thread(&self, actor: &Actor, id: &ThreadId) -> Result<Thread, ApiError> {
+    pub(crate) async fn entitled_thread(&self, actor: &Actor, id: &ThreadId) -> Result<Thread, ApiError> {
         let thread = self.store.account(&actor.account).thread(id).await?;
         let thread = thread.ok_or_else(|| ApiError::not_found("thread"))?;
         access::check_entitled(&thread, actor)?;

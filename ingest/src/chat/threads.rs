@@ -59,6 +59,7 @@ impl Chat {
         match scope.create_thread(&thread, &job, row.as_ref()).await? {
             Created::New(thread) => {
                 self.push([job]);
+                self.announce_new(&thread);
                 Ok((thread, None))
             }
             Created::Replayed(thread) => Ok((thread, Some(200))),
@@ -197,6 +198,7 @@ impl Chat {
             if scope.update_thread(&next, &job).await? {
                 self.committer.forget(&next.key);
                 self.push([job]);
+                self.announce_change(&thread, &next);
                 return Ok(next);
             }
         }

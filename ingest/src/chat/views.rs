@@ -36,13 +36,18 @@ pub(crate) struct ThreadView {
 
 impl ThreadView {
     /// The thread as `actor` sees it; `deliveries` are the messages whose delivery is joined.
-    pub(crate) fn of(mut thread: Thread, actor: &Actor, deliveries: &[Message]) -> Self {
-        let staff = actor.role.is_staff();
+    pub(crate) fn of(thread: Thread, actor: &Actor, deliveries: &[Message]) -> Self {
+        Self::for_role(thread, actor.role, deliveries)
+    }
+
+    /// The thread as everybody entitled with `role` sees it.
+    pub(crate) fn for_role(mut thread: Thread, role: Role, deliveries: &[Message]) -> Self {
+        let staff = role.is_staff();
         let joined = |message: Option<Message>| {
             let mut message = message?;
             message.delivery = delivery_of(&message, deliveries);
             message.external_message_id = external_id_of(&message, deliveries);
-            MessageView::of(message, actor.role)
+            MessageView::of(message, role)
         };
         let public = joined(thread.last_public_message.take());
         let last = if staff { joined(thread.last_message.take()) } else { public.clone() };
@@ -64,7 +69,7 @@ impl ThreadView {
 }
 
 /// The keys of the last messages of `threads` that may have a delivery.
-pub(super) fn last_message_keys(threads: &[Thread]) -> Vec<&str> {
+pub(crate) fn last_message_keys(threads: &[Thread]) -> Vec<&str> {
     let lasts = threads.iter().flat_map(|t| [&t.last_message, &t.last_public_message]);
     let mut keys: Vec<&str> = lasts.flatten().map(|m| m.key.as_str()).collect();
     keys.sort_unstable();

@@ -251,7 +251,8 @@ impl Visit {
     }
 }
 
-fn log_cause(error: &ApiError) {
+/// Writes down what really happened, which the caller is not told.
+pub(crate) fn log_cause(error: &ApiError) {
     let Some(cause) = &error.cause else { return };
     let error_text = chain(cause);
     if error.code == Code::Internal {

@@ -68,6 +68,6 @@ pub use optional_json::OptionalJson;
 pub use strict_json::StrictJson;
 
 pub(crate) use admin::routes as admin_routes;
-pub(crate) use edge::{Edge, Gate, Operation};
+pub(crate) use edge::{Edge, Gate, Operation, log_cause};
 pub(crate) use routes::Routes;
 pub(crate) use server::{Limits, Listening};

@@ -72,6 +72,7 @@ impl Inner {
     ) -> Result<Option<Result<Posted, PostError>>, StoreError> {
         let same = found.messages.get(&member.message_key);
         if let Some(message) = same.filter(|message| member.in_doubt && member.is_repeated_by(message)) {
+            self.announce_found(message);
             return Ok(Some(Ok(Posted::New(message.clone()))));
         }
         if let Some(key) = &member.post.idempotency

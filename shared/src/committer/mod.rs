@@ -7,6 +7,7 @@
 //!
 //! Failpoints: `commit.before_txn`, `commit.inside_txn`, `commit.after_commit`, `commit.before_push`.
 
+mod announce;
 mod batch;
 mod directory;
 mod plan;
@@ -32,6 +33,7 @@ use crate::domain::ids::{MessageId, ThreadId, Uid};
 use crate::domain::message::{Draft, Message};
 use crate::domain::rejection::Rejection;
 use crate::domain::thread::Thread;
+use crate::live::LivePublisher;
 use crate::store::{IdempotencyKey, Origin, Store, StoreError};
 use crate::task;
 
@@ -141,6 +143,7 @@ struct Inner {
     store: Store,
     directory: Directory,
     pusher: Pusher,
+    live: LivePublisher,
     threads: quick_cache::sync::Cache<String, Arc<Thread>>,
     slots: Vec<Mutex<Slot>>,
     hasher: RandomState,
@@ -161,11 +164,12 @@ const TRIES: u32 = 3;
 
 impl Committer {
     /// A committer on `store`; ids of committed jobs go to `pusher`, which the dispatcher backs up after
-    /// `push_grace`.
+    /// `push_grace`, and those who watch are told by `live`.
     pub fn new(
         store: &Store,
         directory: &Directory,
         pusher: &Pusher,
+        live: &LivePublisher,
         config: &CommitConfig,
         push_grace: Duration,
     ) -> Self {
@@ -173,6 +177,7 @@ impl Committer {
             store: store.clone(),
             directory: directory.clone(),
             pusher: pusher.clone(),
+            live: live.clone(),
             threads: quick_cache::sync::Cache::new(THREADS_CACHED),
             slots: (0..config.slots).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),

@@ -1,5 +1,6 @@
 //! Taking a batch to its end: commit it whole, or divide it until every member has its own answer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -157,19 +158,27 @@ impl Inner {
         plan.members.iter().all(|(_, commit)| is_there(&commit.message))
     }
 
-    /// After the commit: cache, answers, wake-ups.
+    /// After the commit: cache, answers, wake-ups, those who watch.
     async fn publish(&self, plan: Plan) {
         failpoint::hit("commit.after_commit").await;
+        let mut threads = HashMap::with_capacity(plan.threads.len());
         for (key, planned) in plan.threads {
-            self.threads.insert(key, Arc::new(planned.after));
+            let thread = Arc::new(planned.after);
+            self.threads.insert(key.clone(), Arc::clone(&thread));
+            threads.insert(key, thread);
         }
+        let mut watched = Vec::new();
         for (mut member, commit) in plan.members {
+            if !self.live.is_silent() {
+                watched.push(commit.message.clone());
+            }
             member.answer(Ok(Posted::New(commit.message)));
         }
         failpoint::hit("commit.before_push").await;
         // What is not due yet is left to the dispatcher.
         let due = plan.jobs.into_iter().filter(|job| job.due_at <= job.created_at);
         self.pusher.push(due.map(|job| (job.queue, job.id)));
+        self.announce(&threads, watched);
     }
 }
 

@@ -9,6 +9,7 @@ mod layers;
 mod reader;
 mod sections;
 mod servers;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -25,6 +26,7 @@ pub use sections::{
     Shutdown, UnknownPolicy, Workers,
 };
 pub use servers::{Elasticsearch, Mongodb, Redis};
+pub use sockets::Sockets;
 pub use values::{KeyBytes, Network, Rate, Secret, parse_duration};
 
 use reader::Reader;
@@ -46,6 +48,8 @@ pub struct Config {
     pub keys: Keys,
     /// Ingest's listeners and limits.
     pub http: Http,
+    /// Live sockets.
+    pub sockets: Sockets,
     /// The workers' listener and concurrency.
     pub workers: Workers,
     /// The truth.
@@ -129,6 +133,7 @@ impl Config {
             public_url: sections::public_url(r),
             keys: Keys::read(r),
             http: Http::read(r),
+            sockets: Sockets::read(r),
             workers: Workers::read(r),
             mongodb: Mongodb::read(r),
             redis: Redis::read(r),

@@ -22,6 +22,7 @@ mod events;
 mod idempotency;
 mod indexes;
 mod jobs;
+mod live;
 mod messages;
 mod notices;
 mod people;

@@ -14,6 +14,7 @@ use shared::domain::post::post;
 use shared::domain::thread::{Thread, ThreadDraft};
 use shared::domain::time::Time;
 use shared::ledger::JobRow;
+use shared::live::LivePublisher;
 use shared::queue::Wakeups;
 use shared::store::{IdempotencyKey, Origin, Store};
 use tests::servers::mongodb::TestDatabase;
@@ -38,8 +39,14 @@ pub(super) fn commit_config() -> config::Commit {
 /// A process that posts: its pool of connections, cache and slots. Redis is away, which costs it nothing.
 pub(super) fn replica_with(store: &Store, config: &config::Commit) -> Committer {
     let nowhere = Wakeups::new("redis://127.0.0.1:1", "t", 1).expect("a URL");
-    let committer =
-        Committer::new(store, &Directory::new(store), &Pusher::start(nowhere), config, PUSH_GRACE);
+    let committer = Committer::new(
+        store,
+        &Directory::new(store),
+        &Pusher::start(nowhere),
+        &LivePublisher::silent(),
+        config,
+        PUSH_GRACE,
+    );
     committer.mailing_after(Some(Duration::from_secs(60)))
 }
 

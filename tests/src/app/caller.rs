@@ -73,6 +73,11 @@ impl Caller {
         &self.account
     }
 
+    /// The caller's token; empty for nobody.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
     /// The same caller with another token.
     #[must_use]
     pub fn with_token(&self, token: impl Into<String>) -> Self {

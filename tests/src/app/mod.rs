@@ -25,6 +25,7 @@ mod jobs;
 mod people;
 mod programs;
 mod setup;
+mod sockets;
 mod waiting;
 mod watch;
 pub mod webhooks;
@@ -49,6 +50,7 @@ pub use self::caller::{Call, Caller, Reply};
 pub use self::desk::{DESK, Widget, room_of};
 pub use self::programs::{HEALED, Programs};
 pub use self::setup::{HS256_SECRET, Setup};
+pub use self::sockets::{SocketClients, play};
 pub use self::waiting::SOON;
 pub use self::watch::SecretWatch;
 

@@ -40,6 +40,7 @@ pub struct Programs {
     client: Client,
     token: String,
     ingest: Option<Child>,
+    replica: Option<Child>,
     workers: Option<Child>,
 }
 
@@ -78,12 +79,13 @@ impl Programs {
         simulator.set_webhook_base(format!("http://{listen}"));
         let programs = Self {
             client: Client::builder().no_proxy().build().expect("an HTTP client"),
-            token: token(&config),
+            token: token(&config, "admin", Role::Admin),
             simulator,
             database,
             config,
             env,
             ingest: None,
+            replica: None,
             workers: None,
         };
         programs.index().ensure().await.expect("search indices");
@@ -112,6 +114,40 @@ impl Programs {
         self.ingest = Some(self.start("ingest", "serve", armed));
         let url = format!("http://{}/readyz", self.config.http.admin_listen);
         self.ready(&url, "ingest").await;
+    }
+
+    /// Starts a second ingest beside the first, waits until it is ready, and answers where it listens.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_replica(&mut self) -> String {
+        let (listen, admin) = (free_address(), free_address());
+        let mut child = self.program("ingest", "serve");
+        child.env("BELLHOP_HTTP__LISTEN", &listen).env("BELLHOP_HTTP__ADMIN_LISTEN", &admin);
+        self.replica = Some(spawn(child));
+        self.ready(&format!("http://{admin}/readyz"), "the replica").await;
+        format!("http://{listen}")
+    }
+
+    /// Kills the second ingest as `kill -9` does.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub fn kill_replica(&mut self) {
+        if let Some(mut child) = self.replica.take() {
+            child.kill().expect("SIGKILL");
+            child.wait().expect("an end");
+        }
+    }
+
+    /// Where the first ingest listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.config.http.listen)
+    }
+
+    /// A token of somebody of the account.
+    pub fn token(&self, uid: &str, role: Role) -> String {
+        token(&self.config, uid, role)
     }
 
     /// Starts workers for all queues, with failpoints where `armed` says so, and waits until they are ready.
@@ -149,13 +185,18 @@ impl Programs {
     }
 
     fn start(&self, program: &str, command: &str, armed: Option<&str>) -> Child {
-        let mut child = Command::new(beside_the_tests(program));
-        child.arg(command).env_clear().envs(self.env.iter().cloned()).env("BELLHOP_LOG__FILTER", "warn");
+        let mut child = self.program(program, command);
         if let Some(armed) = armed {
             child.env("FP", armed);
         }
-        let child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-        child.spawn().unwrap_or_else(|error| panic!("start {program}: {error}; cargo build --release --bins"))
+        spawn(child)
+    }
+
+    fn program(&self, program: &str, command: &str) -> Command {
+        let mut child = Command::new(beside_the_tests(program));
+        child.arg(command).env_clear().envs(self.env.iter().cloned()).env("BELLHOP_LOG__FILTER", "warn");
+        child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        child
     }
 
     /// Runs `workers` with these arguments to its end, with failpoints where `armed` says so.
@@ -297,7 +338,8 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        for mut child in [self.ingest.take(), self.workers.take()].into_iter().flatten() {
+        for mut child in [self.ingest.take(), self.replica.take(), self.workers.take()].into_iter().flatten()
+        {
             // It may be dead already.
             let _ = child.kill();
             let _ = child.wait();
@@ -305,11 +347,18 @@ impl Drop for Programs {
     }
 }
 
-fn token(config: &Config) -> String {
+fn spawn(mut child: Command) -> Child {
+    match child.spawn() {
+        Ok(running) => running,
+        Err(error) => panic!("start {:?}: {error}; cargo build --release --bins", child.get_program()),
+    }
+}
+
+fn token(config: &Config, uid: &str, role: Role) -> String {
     let request = TokenRequest {
         account: AccountId::parse(ACCOUNT).expect("an account id"),
-        uid: Uid::parse("admin").expect("a user id"),
-        role: Role::Admin,
+        uid: Uid::parse(uid).expect("a user id"),
+        role,
         conversation: None,
         name: None,
         ttl: Duration::from_secs(3600),

@@ -2,9 +2,9 @@
 
 use shared::domain::delivery::{Delivery, News};
 use shared::domain::ids::{MessageId, ThreadId};
-use shared::domain::jobs::Queue;
 use shared::ledger::JobRow;
 use shared::live::LiveEvent;
+use shared::queue::Queue;
 use shared::store::StoreError;
 
 use crate::context::Context;

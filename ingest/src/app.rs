@@ -9,11 +9,12 @@ use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::{Endpoint, EndpointExt as _, Response, Route};
 use shared::config::Config;
 use shared::live::LiveSubscriber;
+use shared::presence::RedisPresence;
 
 use crate::http::{Edge, Gate, Limits, Listening, Routes, admin_routes};
 use crate::openapi;
 use crate::services::Services;
-use crate::sockets::{self, CustomerDoor, NoCustomers};
+use crate::sockets;
 use crate::unheard::Unheard;
 
 /// Connections of the admin port at once.
@@ -23,7 +24,7 @@ const ADMIN_CONNECTIONS_MAX: usize = 64;
 pub struct App {
     services: Arc<Services>,
     ears: LiveSubscriber,
-    customers: Arc<dyn CustomerDoor>,
+    presence: RedisPresence,
 }
 
 impl App {
@@ -35,8 +36,10 @@ impl App {
         let redis = &config.redis;
         let (live, ears) =
             shared::live::connect(redis.url.expose(), &redis.prefix).context("prepare redis")?;
+        let presence =
+            RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?;
         let services = Services::start(config, live).await?;
-        Ok(Self { services, ears, customers: Arc::new(NoCustomers) })
+        Ok(Self { services, ears, presence })
     }
 
     /// What handlers work with.
@@ -44,19 +47,13 @@ impl App {
         &self.services
     }
 
-    /// Lets customers of the support desk in at the sockets by `door`.
-    #[must_use]
-    pub fn with_customers(self, door: impl CustomerDoor) -> Self {
-        Self { customers: Arc::new(door), ..self }
-    }
-
     /// Listens on the public and the admin port.
     ///
     /// # Errors
     /// When an address cannot be bound.
     pub async fn start(self) -> anyhow::Result<Running> {
-        let Self { services, ears, customers } = self;
-        let (sockets, before_close) = sockets::open(&services, customers, ears);
+        let Self { services, ears, presence } = self;
+        let (sockets, before_close) = sockets::open(&services, ears, presence);
         let config = Arc::clone(&services.config);
         let limits = Limits {
             connections_max: config.http.connections_max,

@@ -38,28 +38,28 @@ impl RedisPresence {
         Ok(Self { link: Link::new(url, PATIENCE)?, prefix: prefix.to_owned() })
     }
 
-    /// Says that `uid` is there for `hold`; a live socket says it again before that ends.
+    /// Says that `people` are there for `hold`; who serves their sockets says it again before that ends.
     ///
     /// # Errors
     /// [`QueueError`]; nothing depends on it.
-    pub async fn keep_online(
-        &self,
-        account: &AccountId,
-        uid: &Uid,
-        hold: Duration,
-    ) -> Result<(), QueueError> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.key(account, uid)).arg(1).arg("PX").arg(hold.as_millis().max(1) as u64);
-        self.link.command(&set).await
+    pub async fn keep_online(&self, people: &[(AccountId, Uid)], hold: Duration) -> Result<(), QueueError> {
+        let mut sets = redis::pipe();
+        for (account, uid) in people {
+            let set = sets.cmd("SET").arg(self.key(account, uid)).arg(1);
+            set.arg("PX").arg(hold.as_millis().max(1) as u64).ignore();
+        }
+        self.link.pipeline(&sets).await
     }
 
-    /// Says that the last socket of `uid` is gone.
+    /// Says that the last sockets of `people` are gone.
     ///
     /// # Errors
-    /// [`QueueError`]; the key ends by itself.
-    pub async fn forget(&self, account: &AccountId, uid: &Uid) -> Result<(), QueueError> {
+    /// [`QueueError`]; the keys end by themselves.
+    pub async fn forget(&self, people: &[(AccountId, Uid)]) -> Result<(), QueueError> {
         let mut del = redis::cmd("DEL");
-        del.arg(self.key(account, uid));
+        for (account, uid) in people {
+            del.arg(self.key(account, uid));
+        }
         self.link.command(&del).await
     }
 

@@ -13,7 +13,7 @@ use shared::domain::thread::{Thread, ThreadKind};
 use shared::domain::time::Time;
 use shared::mail::{Address, Digest, Entry, Letter, Mailer, OptOutId, Reader, compose};
 use shared::providers::{Class, SendOutcome};
-use shared::store::{Notice, StoreError, Unread, UnreadQuery, User};
+use shared::store::{Customer, Notice, StoreError, Unread, UnreadQuery, User};
 
 use crate::context::Context;
 use crate::jobs::Sending;
@@ -38,6 +38,12 @@ impl Person {
     pub fn of(user: &User, reader: Reader) -> Option<Self> {
         let email = user.email.as_deref()?.parse().ok()?;
         Some(Self { uid: user.uid.clone(), name: user.name.clone(), email, reader })
+    }
+
+    /// A customer of the desk; `None` without a verified address that mail can be sent to.
+    fn at_the_desk(customer: Customer) -> Option<Self> {
+        let email = customer.email.as_deref()?.parse().ok()?;
+        Some(Self { uid: customer.conversation_id, name: customer.name, email, reader: Reader::Customer })
     }
 }
 
@@ -74,14 +80,21 @@ pub async fn agents_of(ctx: &Context, thread: &Thread) -> Result<Vec<User>, Stor
     Ok(users)
 }
 
-/// The customer of `thread`, where it has given an address that is known to be its own: the first of its public
-/// participants who is no staff and whose user document, which only services and admins write, has one.
+/// The customer of `thread`, where it has given an address that is known to be its own: that of its verified identity.
+/// In a room without a customer of the desk it is the first of the public participants who is no staff and whose user
+/// document, which only services and admins write, has an address.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn customer_of(ctx: &Context, thread: &Thread) -> Result<Option<Person>, StoreError> {
+    let scope = ctx.store.account(&thread.account_id);
+    if let Some(uid) = &thread.customer_id
+        && let Some(customer) = scope.customer(uid).await?
+    {
+        return Ok(Person::at_the_desk(customer));
+    }
     let people = &thread.public_participant_ids;
-    let users = ctx.store.account(&thread.account_id).users(people).await?;
+    let users = scope.users(people).await?;
     let customer = people.iter().find_map(|uid| {
         let user = users.iter().find(|user| user.uid == *uid)?;
         if user.role.is_some_and(Role::is_staff) { None } else { Person::of(user, Reader::Customer) }

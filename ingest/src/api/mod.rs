@@ -1,6 +1,6 @@
 //! The endpoints, one file per resource. `crate::http` tells how one is written.
 
-mod desk;
+pub(crate) mod desk;
 mod email;
 mod health;
 mod messages;

@@ -25,14 +25,9 @@ pub(crate) struct CustomerCredentials {
 pub(crate) struct CustomerCaller {
     /// Role guest, uid = conversation.
     pub(crate) actor: Actor,
-    /// The room that the session was opened for.
-    #[expect(dead_code, reason = "sockets join it")]
-    pub(crate) room: ThreadId,
-    /// No secret.
-    #[expect(dead_code, reason = "sockets are closed by it when the session is revoked")]
+    /// No secret; by it the sockets of a session are closed when it is revoked.
     pub(crate) session_id: String,
     /// When the session ends unless it is used again.
-    #[expect(dead_code, reason = "sockets end with it")]
     pub(crate) expires_at: Time,
 }
 
@@ -52,11 +47,10 @@ impl ValidToken {
 }
 
 impl Desk {
-    /// The customer with these credentials.
+    /// The customer with these credentials, at a socket.
     ///
     /// # Errors
     /// 401 when token, session or device are not valid together, 403 for a foreign origin, 503 when MongoDB is away.
-    #[expect(dead_code, reason = "the door of the sockets")]
     pub(crate) async fn authenticate(
         &self,
         credentials: &CustomerCredentials,
@@ -71,7 +65,7 @@ impl Desk {
         trace: &Trace,
     ) -> Result<CustomerCaller, ApiError> {
         if shown.support_token.is_empty() || shown.support_session.is_empty() || shown.device_id.is_empty() {
-            let needed = "the headers support-token, support_session and device-id are needed";
+            let needed = "support token, support session and device id are needed";
             return Err(ApiError::new(Code::Unauthenticated, needed));
         }
         let valid = self.token(&shown.support_token, shown.origin.as_deref()).await?;
@@ -83,7 +77,6 @@ impl Desk {
         self.known.note(session.hash.clone(), &session.session_id);
         Ok(CustomerCaller {
             actor: customer_of(&session),
-            room: session.room_id,
             session_id: session.session_id,
             expires_at: session.expires_at,
         })

@@ -5,6 +5,7 @@ use shared::domain::Time;
 use shared::domain::actor::Actor;
 use shared::domain::ids::{AccountId, SupportTokenId, key};
 use shared::domain::time::plus_millis;
+use shared::live::LiveEvent;
 use shared::store::{PreviousToken, SupportToken};
 
 use super::{Desk, origins};
@@ -120,16 +121,20 @@ impl Desk {
         Ok(())
     }
 
-    /// Removes what is left of a token's sessions, off the request's path: they are refused already, since a session
-    /// is only as valid as its token and that token's generation.
+    /// Removes what is left of a token's sessions and closes their sockets, off the request's path: requests with them
+    /// are refused already, since a session is only as valid as its token and that token's generation.
     fn drop_sessions(&self, account: &AccountId, id: &SupportTokenId, generation: i64) {
         let (scope, id) = (self.chat.store.account(account), id.clone());
+        let (account, live) = (account.clone(), self.chat.live.clone());
         shared::task::spawn("desk.revoke", async move {
             loop {
                 match scope.drop_sessions(&id, generation).await {
                     Ok(revoked) if revoked.is_empty() => return,
                     Ok(revoked) => {
                         metrics::counter!("desk_sessions_revoked_total").increment(revoked.len() as u64);
+                        for session_id in revoked {
+                            live.publish(LiveEvent::SessionRevoked { account: account.clone(), session_id });
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(%error, "revoked sessions are left to their expiry");

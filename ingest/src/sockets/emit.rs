@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::domain::ids::AccountId;
+use shared::domain::thread::Thread;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
@@ -20,6 +21,13 @@ impl Hall {
     /// The sockets that hold one of `tokens` of `account`.
     pub(super) fn holders(&self, account: &AccountId, tokens: &[String]) -> Vec<SocketRef> {
         self.within(tokens.iter().map(|token| room(account, token)).collect())
+    }
+
+    /// The sockets of guests and customers who may see `thread`.
+    pub(super) fn guests_of(&self, thread: &Thread) -> Vec<SocketRef> {
+        let mut guests = self.holders(&thread.account_id, &thread.guest_viewers);
+        guests.retain(|socket| occupant(socket).is_some_and(|occupant| occupant.may_see(thread)));
+        guests
     }
 
     /// The sockets in one of `rooms`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use poem::http::header;
 use serde_json::Value;
 use shared::domain::actor::{Actor, Role};
+use shared::domain::thread::Thread;
 use shared::domain::{Time, access};
 use shared::telemetry::RequestId;
 use socketioxide::ParserError;
@@ -18,7 +19,8 @@ use super::cord::{Attached, Cord};
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::seats::Seat;
-use super::{CustomerCredentials, Hall, inbound};
+use super::{Hall, inbound};
+use crate::desk::CustomerCredentials;
 use crate::http::{ApiError, Code, log_cause};
 
 /// How long checking credentials may take.
@@ -29,13 +31,21 @@ const RESUMES_MAX: usize = 2;
 /// Whose socket it is; lies in the socket's extensions while it is connected.
 pub(super) struct Occupant {
     pub(super) actor: Actor,
-    /// It came by the door of the desk's customers.
+    /// It came with the session of a customer of the desk, to whom only its own rooms exist.
     pub(super) is_customer: bool,
     pub(super) pace: Pace,
     pub(super) resumes: Semaphore,
     pub(super) cord: Arc<Cord>,
     _seat: Seat,
     _end: Timer,
+}
+
+impl Occupant {
+    /// Whether `thread` exists for it.
+    pub(super) fn may_see(&self, thread: &Thread) -> bool {
+        let foreign = self.is_customer && !thread.is_customer(&self.actor.uid);
+        !foreign && access::check_entitled(thread, &self.actor).is_ok()
+    }
 }
 
 /// Somebody with valid credentials.
@@ -132,7 +142,7 @@ async fn identify(hall: &Hall, socket: &SocketRef, auth: &Value) -> Result<Visit
     let origin = socket.req_parts().headers.get(header::ORIGIN);
     let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
     let credentials = CustomerCredentials { support_token, support_session, device_id, origin };
-    let customer = hall.customers.authenticate(credentials).await?;
+    let customer = hall.desk.authenticate(&credentials).await?;
     Ok(Visitor { actor: customer.actor, session: Some(customer.session_id), expires_at: customer.expires_at })
 }
 

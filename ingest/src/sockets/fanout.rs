@@ -4,13 +4,15 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use shared::domain::actor::{Role, Roles};
-use shared::domain::ids::{AccountId, Uid};
+use shared::domain::actor::Role;
+use shared::domain::desk::SenderType;
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
 use shared::live::{Carried, Heard, LiveEvent, LiveSubscriber};
+use socketioxide::extract::SocketRef;
 use tokio::sync::mpsc::{self, Sender};
 
+use super::emit::occupant;
 use super::entry::room;
 use super::reader::{Errand, Reader};
 use super::{Hall, payload};
@@ -78,35 +80,46 @@ impl Hall {
     /// Shows a message to those who may see its thread now; a note to staff only.
     pub(super) async fn show_message(&self, shown: Shown, thread: &Thread, message: &Message) {
         let staff = self.holders(&thread.account_id, &thread.staff_viewers);
-        let guests = match message.is_public() {
-            true => self.holders(&thread.account_id, &thread.guest_viewers),
-            false => Vec::new(),
-        };
+        let guests = if message.is_public() { self.guests_of(thread) } else { Vec::new() };
         if staff.is_empty() && guests.is_empty() {
             return;
         }
-        let roles = self.roles(&message.account_id, std::slice::from_ref(&message.author_id)).await;
-        let by_staff = payload::is_by_staff(message, &roles);
+        let by_staff = self.is_by_staff(thread, message).await;
+        let by_them = |socket: &SocketRef| occupant(socket).is_some_and(|o| o.actor.uid == message.author_id);
+        let (own, others): (Vec<_>, Vec<_>) = guests.into_iter().partition(by_them);
         // The view decides once more: a guest's has no notes.
-        for (sockets, role) in [(staff, Role::Agent), (guests, Role::Guest)] {
+        let readers = [
+            (staff, Role::Agent, None),
+            (own, Role::Guest, Some(true)),
+            (others, Role::Guest, Some(false)),
+        ];
+        for (sockets, role, is_mine) in readers {
             let view = MessageView::of(message.clone(), role).filter(|_| !sockets.is_empty());
             let Some(view) = view else { continue };
+            let message = payload::message(thread, &view, is_mine);
             match shown {
-                Shown::New => {
-                    self.emit(&sockets, "newMessage", &payload::new_message(thread, &view, by_staff));
-                }
+                Shown::New => self.emit(&sockets, "newMessage", &payload::new_message(message, by_staff)),
                 Shown::Updated => {
-                    self.emit(&sockets, "messageUpdated", &payload::message_updated(thread, &view, by_staff));
+                    self.emit(&sockets, "messageUpdated", &payload::message_updated(thread, message));
                 }
             }
         }
     }
 
-    /// What `authors` are; nothing is known while the store is away.
-    async fn roles(&self, account: &AccountId, authors: &[Uid]) -> Roles {
-        match tokio::time::timeout(PATIENCE, self.chat.directory.roles(account, authors)).await {
-            Ok(Ok(roles)) => roles,
-            _ => Roles::default(),
+    /// Whether the staff's side speaks in `message`: anybody but the customer in a customer's room; elsewhere those who
+    /// are known as staff, and nobody is known while the store is away.
+    async fn is_by_staff(&self, thread: &Thread, message: &Message) -> bool {
+        if !message.is_public() {
+            return true;
+        }
+        if thread.customer_id.is_some() {
+            return thread.sender_of(message) == SenderType::Agent;
+        }
+        let author = std::slice::from_ref(&message.author_id);
+        let roles = self.chat.directory.roles(&message.account_id, author);
+        match tokio::time::timeout(PATIENCE, roles).await {
+            Ok(Ok(roles)) => roles.is_staff(&message.author_id),
+            _ => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::domain::ids::{ThreadId, Uid};
+use shared::domain::ids::ThreadId;
 use shared::live::LiveEvent;
 use socketioxide::ParserError;
 use socketioxide::extract::{AckSender, SocketRef, TryData};
@@ -16,6 +16,7 @@ use socketioxide::socket::DisconnectReason;
 use super::emit::occupant;
 use super::entry::Occupant;
 use super::{Hall, payload};
+use crate::chat::MessageView;
 use crate::http::{ApiError, Code, log_cause};
 
 /// Messages in one answer to `resume`.
@@ -103,8 +104,12 @@ fn read<T: DeserializeOwned>(data: Result<Value, ParserError>, wanted: &'static 
     serde_json::from_value(data.map_err(|_| malformed())?).map_err(|_| malformed())
 }
 
-fn thread_id(text: &str) -> Result<ThreadId, ApiError> {
-    ThreadId::parse(text).map_err(|_| ApiError::new(Code::InvalidRequest, "threadId is malformed"))
+/// To a customer no id is malformed: it is unknown.
+fn thread_id(occupant: &Occupant, text: &str) -> Result<ThreadId, ApiError> {
+    ThreadId::parse(text).map_err(|_| match occupant.is_customer {
+        true => ApiError::not_found("room"),
+        false => ApiError::new(Code::InvalidRequest, "threadId is malformed"),
+    })
 }
 
 async fn resume(
@@ -120,17 +125,16 @@ async fn resume(
     let Ok(_permit) = occupant.resumes.try_acquire() else {
         return Err(ApiError::new(Code::RateLimited, "the answer before is still on its way"));
     };
-    let id = thread_id(&asked.thread_id)?;
-    let found = hall.chat.messages_after(&occupant.actor, &id, asked.after_seq, RESUME_MAX).await?;
+    let id = thread_id(occupant, &asked.thread_id)?;
+    let actor = &occupant.actor;
+    let found = hall.chat.messages_after(actor, &id, asked.after_seq, RESUME_MAX).await?;
     let (thread, messages, has_more) = found;
-    let mut authors: Vec<Uid> = messages.iter().map(|view| view.message.author_id.clone()).collect();
-    authors.sort();
-    authors.dedup();
-    let roles = hall.chat.directory.roles(&occupant.actor.account, &authors).await?;
-    let shown: Vec<Value> = messages
-        .iter()
-        .map(|view| payload::message(&thread, view, payload::is_by_staff(&view.message, &roles)))
-        .collect();
+    if !occupant.may_see(&thread) {
+        return Err(ApiError::not_found("room"));
+    }
+    let is_mine = |view: &MessageView| (!actor.role.is_staff()).then(|| view.message.author_id == actor.uid);
+    let shown: Vec<Value> =
+        messages.iter().map(|view| payload::message(&thread, view, is_mine(view))).collect();
     Ok(json!({ "messages": shown, "hasMore": has_more }))
 }
 
@@ -148,7 +152,10 @@ async fn typing(
         Some(_) => return Err(ApiError::new(Code::InvalidRequest, wanted)),
     };
     let actor = &occupant.actor;
-    let thread = hall.chat.entitled_thread(actor, &thread_id(&asked.thread_id)?).await?;
+    let thread = hall.chat.entitled_thread(actor, &thread_id(occupant, &asked.thread_id)?).await?;
+    if !occupant.may_see(&thread) {
+        return Err(ApiError::not_found("room"));
+    }
     let event = LiveEvent::Typing {
         account: actor.account.clone(),
         thread: thread.thread_id.clone(),

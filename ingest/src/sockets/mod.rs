@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `endpoint`, `wire`, `cord`, `refusal` | the library inside poem: upgrade, slow clients, `connect_error` with data |
-//! | `entry`, `door`, `seats`, `pace` | who is let in, how many, how much they may ask |
+//! | `entry`, `seats`, `pace`, `presence` | who is let in, how many, how much they may ask, who is known to be here |
 //! | `inbound` | what clients send: `resume`, `typing` |
 //! | `fanout`, `reader`, `emit`, `payload` | what clients get |
 //!
@@ -15,7 +15,6 @@
 //! rest with `resume`. Events come from [`shared::live`] and are emitted off every request's path.
 
 mod cord;
-mod door;
 mod emit;
 mod endpoint;
 mod entry;
@@ -23,6 +22,7 @@ mod fanout;
 mod inbound;
 mod pace;
 mod payload;
+mod presence;
 mod reader;
 mod refusal;
 mod seats;
@@ -38,15 +38,15 @@ use poem::{EndpointExt as _, Response};
 use serde_json::Value;
 use shared::config;
 use shared::live::{LiveSubscriber, Missed};
+use shared::presence::RedisPresence;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler as _;
 use socketioxide::{ParserConfig, SocketIo};
 use tokio_util::sync::CancellationToken;
 
-pub use door::{CustomerCaller, CustomerCredentials, CustomerDoor, NoCustomers};
-
 use crate::auth::Authenticator;
 use crate::chat::Chat;
+use crate::desk::Desk;
 use crate::services::Services;
 
 /// Largest packet that a client may send, in bytes.
@@ -63,7 +63,7 @@ struct Hall {
     io: SocketIo,
     chat: Chat,
     auth: Arc<Authenticator>,
-    customers: Arc<dyn CustomerDoor>,
+    desk: Desk,
     config: config::Sockets,
     /// The longest that an answer to a client may take.
     patience: Duration,
@@ -74,11 +74,11 @@ struct Hall {
     closing: CancellationToken,
 }
 
-/// Opens the hall: the endpoint to be mounted at `/socket.io`, and what closes it. Customers come in by `customers`.
+/// Opens the hall: the endpoint to be mounted at `/socket.io`, and what closes it. Who is there is told to `register`.
 pub(crate) fn open(
     services: &Services,
-    customers: Arc<dyn CustomerDoor>,
     ears: LiveSubscriber,
+    register: RedisPresence,
 ) -> (BoxEndpoint<'static, Response>, BoxFuture<'static, ()>) {
     let config = services.config.sockets.clone();
     let parser =
@@ -98,7 +98,7 @@ pub(crate) fn open(
         io: io.clone(),
         chat: services.chat.clone(),
         auth: Arc::clone(&services.auth),
-        customers,
+        desk: services.desk.clone(),
         patience: services.config.http.request_timeout,
         seats: seats::Seats::new(&config),
         cords: cord::Cords::default(),
@@ -114,6 +114,7 @@ pub(crate) fn open(
     };
     io.ns("/", seated.with(enter));
     fanout::start(&hall, ears);
+    presence::start(&hall, register);
     let closing = Arc::clone(&hall);
     let endpoint = endpoint::SocketEndpoint { polling: service.clone().compat(), websocket: service, hall };
     (endpoint.boxed(), async move { closing.close().await }.boxed())

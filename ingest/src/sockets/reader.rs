@@ -10,7 +10,7 @@ use shared::domain::actor::Role;
 use shared::domain::ids::{AccountId, MessageId, ThreadId, Uid};
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
-use shared::domain::{Time, access};
+use shared::domain::Time;
 use shared::live::{LiveEvent, Missed};
 use shared::store::{Scope, StoreError};
 use tokio::sync::mpsc::Receiver;
@@ -146,7 +146,7 @@ impl Hall {
             let staff = self.holders(&thread.account_id, &thread.staff_viewers);
             let guests = match staff_only {
                 true => Vec::new(),
-                false => self.holders(&thread.account_id, &thread.guest_viewers),
+                false => self.guests_of(thread),
             };
             if !staff.is_empty() || !guests.is_empty() {
                 shown.push((staff, guests));
@@ -170,13 +170,15 @@ impl Hall {
         let account = &thread.account_id;
         for (token, public) in [(format!("s:{uid}"), false), (format!("u:{uid}"), true)] {
             let mut sockets = self.within(vec![room(account, token)]);
-            sockets.retain(|socket| {
-                occupant(socket).is_some_and(|o| access::check_entitled(thread, &o.actor).is_ok())
-            });
+            sockets.retain(|socket| occupant(socket).is_some_and(|occupant| occupant.may_see(thread)));
             if sockets.is_empty() {
                 continue;
             }
-            let unread = scope.unread(thread, uid, thread.read_up_to(uid), public).await?;
+            // In a customer's room the staff counts what the desk counts.
+            let unread = match thread.customer_id.is_some() && !public {
+                true => thread.unread_of_customer(uid).unsigned_abs(),
+                false => scope.unread(thread, uid, thread.read_up_to(uid), public).await?,
+            };
             let payload = json!({ "threadId": thread.thread_id.as_str(), "unreadCount": unread });
             self.emit(&sockets, "unreadChanged", &payload);
         }
@@ -186,7 +188,7 @@ impl Hall {
     fn show_typing(&self, thread: &Thread, uid: &Uid, typing: bool, staff_only: bool) {
         let mut sockets = self.holders(&thread.account_id, &thread.staff_viewers);
         if !staff_only {
-            sockets.extend(self.holders(&thread.account_id, &thread.guest_viewers));
+            sockets.extend(self.guests_of(thread));
         }
         sockets.retain(|socket| occupant(socket).is_some_and(|o| o.actor.uid != *uid));
         let payload: Value =

@@ -1,6 +1,6 @@
 //! Who is connected: bounded in all and per caller, counted per account, released by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -8,13 +8,19 @@ use parking_lot::Mutex;
 use shared::config;
 use shared::domain::actor::Actor;
 use shared::domain::ids::{AccountId, Uid};
+use tokio::sync::Notify;
 
 use crate::http::{ApiError, Code};
+
+/// Whose sockets count together.
+pub(super) type Caller = (AccountId, Uid);
 
 /// The seats of this process. Clones share them.
 #[derive(Clone)]
 pub(super) struct Seats {
     taken: Arc<Mutex<Taken>>,
+    /// Somebody came or left.
+    changed: Arc<Notify>,
     max: usize,
     per_caller: usize,
 }
@@ -22,7 +28,7 @@ pub(super) struct Seats {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    callers: HashMap<(AccountId, Uid), usize>,
+    callers: HashMap<Caller, usize>,
     accounts: HashMap<AccountId, usize>,
 }
 
@@ -35,7 +41,7 @@ pub(super) struct Seat {
 
 impl Seats {
     pub(super) fn new(config: &config::Sockets) -> Self {
-        Self { taken: Arc::default(), max: config.max, per_caller: config.per_caller }
+        Self { taken: Arc::default(), changed: Arc::default(), max: config.max, per_caller: config.per_caller }
     }
 
     /// A seat for `actor`.
@@ -53,10 +59,23 @@ impl Seats {
             return Err(ApiError::new(Code::RateLimited, "you have too many sockets open"));
         }
         *own += 1;
+        if *own == 1 {
+            self.changed.notify_one();
+        }
         *taken.accounts.entry(actor.account.clone()).or_default() += 1;
         taken.all += 1;
         metrics::gauge!("sockets_connected").increment(1.0);
         Ok(Seat { seats: self.clone(), account: actor.account.clone(), uid: actor.uid.clone() })
+    }
+
+    /// Ends when somebody came or left since it ended last.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// All that are here.
+    pub(super) fn callers(&self) -> HashSet<Caller> {
+        self.taken.lock().callers.keys().cloned().collect()
     }
 
     /// Whether somebody of `account` is here.
@@ -76,6 +95,9 @@ impl Drop for Seat {
         taken.all = taken.all.saturating_sub(1);
         let caller = (self.account.clone(), self.uid.clone());
         release(&mut taken.callers, &caller);
+        if !taken.callers.contains_key(&caller) {
+            self.seats.changed.notify_one();
+        }
         release(&mut taken.accounts, &self.account);
         metrics::gauge!("sockets_connected").decrement(1.0);
     }
@@ -119,6 +141,6 @@ mod tests {
         drop(namesake);
         assert!(seats.has(&anna.account) && !seats.has(&AccountId::parse("globex").unwrap()));
         drop(held);
-        assert!(seats.accounts().is_empty());
+        assert!(seats.accounts().is_empty() && seats.callers().is_empty());
     }
 }

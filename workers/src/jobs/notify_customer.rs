@@ -1,5 +1,5 @@
-//! Mails the customer of a support room the answers that are unread. Lane `email:{thread}/customer`; reads `users`,
-//! writes `notifications`.
+//! Mails the customer of a support room the answers that are unread. Lane `email:{thread}/customer`; reads `customers` and
+//! `users`, writes `notifications`.
 
 use shared::domain::jobs::{JobKind, NOTIFY_CUSTOMER};
 use shared::store::StoreError;

@@ -11,6 +11,8 @@ mod user_messages;
 
 use poem_openapi::OpenApi;
 
+pub(crate) use shapes::DeskMessageOut;
+
 /// Every endpoint of the desk.
 pub(super) fn all() -> impl OpenApi + Send + Sync + 'static {
     (

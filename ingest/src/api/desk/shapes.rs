@@ -133,7 +133,7 @@ pub(super) struct DeskAttachmentOut {
 /// A message as the support desk shows it.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
-pub(super) struct DeskMessageOut {
+pub(crate) struct DeskMessageOut {
     #[oai(rename = "_id")]
     pub(super) id: String,
     pub(super) room_id: String,
@@ -148,9 +148,9 @@ pub(super) struct DeskMessageOut {
     pub(super) seq: i64,
     pub(super) created_at: String,
     pub(super) updated_at: String,
-    /// Who wrote it; in the agents' lists.
+    /// Who wrote it; in the agents' lists and at sockets.
     pub(super) sender_type: Option<SenderOut>,
-    /// Whether the customer wrote it; in the customer's lists.
+    /// Whether the customer wrote it; in the customer's lists. At a guest's socket: whether the guest did.
     pub(super) is_mine: Option<bool>,
 }
 
@@ -178,6 +178,11 @@ impl DeskMessageOut {
             sender_type: None,
             is_mine: None,
         }
+    }
+
+    /// As live sockets show it. `is_mine` is for guests only.
+    pub(crate) fn live(room: &Thread, view: &MessageView, is_mine: Option<bool>) -> Self {
+        Self { is_mine, ..Self::for_agent(room, view) }
     }
 
     /// As agents see it.

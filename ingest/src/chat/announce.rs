@@ -10,7 +10,7 @@ use super::Chat;
 
 impl Chat {
     /// Tells of a new thread.
-    pub(super) fn announce_new(&self, thread: &Thread) {
+    pub(crate) fn announce_new(&self, thread: &Thread) {
         self.announce(thread, false);
     }
 

@@ -89,6 +89,7 @@ impl Desk {
         match self.scope(actor).create_thread(&room, &job, None).await? {
             Created::New(room) => {
                 self.chat.push([job]);
+                self.chat.announce_new(&room);
                 Ok(room)
             }
             Created::Replayed(_) | Created::Conflict => match self.room(actor, &sending.room_id).await {

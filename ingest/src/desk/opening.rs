@@ -151,6 +151,7 @@ impl Desk {
             return Ok(None);
         }
         self.chat.push([job]);
+        self.chat.announce_new(&room);
         self.note_name(&customer).await?;
         Ok(Some(opened(secret, session)))
     }

@@ -1,6 +1,6 @@
 // Real Socket.IO clients, driven by lines of JSON; tests/src/app/sockets.rs is the other end.
 //
-// In:  {"op": "connect", "id", "url", "auth", "transports"?, "reconnection"?}
+// In:  {"op": "connect", "id", "url", "auth", "transports"?, "reconnection"?, "headers"?}
 //      {"op": "emit", "id", "event", "data", "ack"?}        an ack number asks for the acknowledgement
 //      {"op": "stall", "id"}                                takes nothing from its connection any more
 //      {"op": "close", "id"}
@@ -12,7 +12,7 @@ const { io } = require('socket.io-client');
 const sockets = new Map();
 const tell = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
-function connect({ id, url, auth, transports, reconnection }) {
+function connect({ id, url, auth, transports, reconnection, headers }) {
   const socket = io(url, {
     auth,
     forceNew: true,
@@ -21,6 +21,7 @@ function connect({ id, url, auth, transports, reconnection }) {
     reconnectionDelayMax: 200,
     timeout: 15000,
     ...(transports ? { transports } : {}),
+    ...(headers ? { extraHeaders: headers } : {}),
   });
   sockets.set(id, socket);
   socket.on('connect', () => {

@@ -1,86 +1,185 @@
-//! Customers come in by the desk's door; their sockets end with their session.
+//! Customers of the desk come in with their session, hear their own rooms, and leave with the session.
 
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use ingest::http::{ApiError, Code};
-use ingest::sockets::{CustomerCaller, CustomerCredentials, CustomerDoor};
+use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
-use shared::domain::Time;
-use shared::domain::actor::{Actor, Role};
-use shared::domain::ids::{AccountId, ThreadId, Uid};
-use shared::domain::time::plus_millis;
-use shared::live::{LiveEvent, LivePublisher};
-use tests::app::{ACCOUNT, SocketClients, TestApp};
+use shared::store::AuditFilter;
+use tests::app::{DESK, SocketClients, TestApp, Widget};
 
-/// Knows sessions by name: `long` and `short`.
-struct Door {
-    room: ThreadId,
-}
+/// After which clients stay away.
+const SENT_AWAY: &str = "io server disconnect";
 
-impl CustomerDoor for Door {
-    fn authenticate(&self, shown: CustomerCredentials) -> BoxFuture<'_, Result<CustomerCaller, ApiError>> {
-        let lasts = match shown.support_session.as_str() {
-            "long" => 3_600_000,
-            "short" => 700,
-            _ => 0,
-        };
-        let known = lasts > 0 && shown.device_id == "d1" && shown.support_token == "st";
-        let actor = Actor {
-            account: AccountId::parse(ACCOUNT).unwrap(),
-            uid: Uid::parse("conversation-1").unwrap(),
-            role: Role::Guest,
-            conversation_id: "conversation-1".to_owned(),
-        };
-        let caller = CustomerCaller {
-            actor,
-            room: self.room.clone(),
-            session_id: shown.support_session,
-            expires_at: plus_millis(Time::now(), lasts),
-        };
-        let answer =
-            if known { Ok(caller) } else { Err(ApiError::new(Code::Unauthenticated, "no such session")) };
-        futures::future::ready(answer).boxed()
-    }
-}
-
-fn auth(session: &str, device: &str) -> Value {
-    json!({ "supportToken": "st", "supportSession": session, "deviceId": device })
+/// Connects `widget` as client `id` and waits until it is.
+async fn join(clients: &mut SocketClients, id: &str, url: &str, widget: &Widget) {
+    clients.connect(id, url, widget.auth()).await;
+    clients.hears(id, "connect").await;
 }
 
 #[tokio::test]
-async fn a_customer_hears_its_room_for_as_long_as_its_session_lasts() {
+async fn both_sides_of_a_room_hear_the_desks_projection() {
     let app = TestApp::ingest_only().await;
-    let room = app.thread(json!({ "kind": "support", "participantIds": ["conversation-1"] })).await;
-    let door = Door { room: ThreadId::parse(&room).unwrap() };
-    let desk =
-        ingest::App::new(app.config().clone()).await.unwrap().with_customers(door).start().await.unwrap();
-    let url = format!("http://{}", desk.public());
+    let widget = app.widget("device-1").await;
     let mut clients = SocketClients::start().await;
-    clients.connect("stranger", &url, auth("long", "d2")).await;
-    assert_eq!(clients.hears("stranger", "connect_error").await["data"]["code"], "unauthenticated");
-    for session in ["long", "short"] {
-        clients.connect(session, &url, auth(session, "d1")).await;
-        clients.hears(session, "connect").await;
+    clients.join("anna", app.url(), &app.agent("anna")).await;
+    join(&mut clients, "customer", app.url(), &widget).await;
+    let asked = widget.say("help").await;
+    let photo = json!({ "type": "image", "content": "", "attachments": [
+        { "url": "https://cdn.example.com/a.png", "type": "image/png", "name": "a.png", "size": 7 },
+    ] });
+    let answered = app.agent("anna").desk_send(&widget.room, photo).await;
+    let more = |message: &Value, more: Value| {
+        let mut shown = message.clone();
+        shown.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        shown
+    };
+    let from_customer = json!({ "sender_type": "customer" });
+    let support = clients.hears_where("anna", "newMessage", |data| data["type"] == "support").await;
+    assert_eq!(support["message"], more(&asked, from_customer));
+    let team = clients.hears_where("anna", "newMessage", |data| data["type"] == "team").await;
+    assert_eq!(team["message"], more(&answered, json!({ "sender_type": "agent" })));
+    let own = clients.hears_where("customer", "newMessage", |data| data["type"] == "support").await;
+    assert_eq!(own["message"], more(&asked, json!({ "sender_type": "customer", "is_mine": true })));
+    let other = clients.hears_where("customer", "newMessage", |data| data["type"] == "team").await;
+    assert_eq!(other["message"], more(&answered, json!({ "sender_type": "agent", "is_mine": false })));
+    let resumed = clients.ask("customer", "resume", json!({ "threadId": widget.room, "afterSeq": 0 })).await;
+    assert_eq!(resumed, json!({ "messages": [own["message"], other["message"]], "hasMore": false }));
+    let read = json!({ "room_id": widget.room, "up_to": answered["_id"] });
+    app.agent("anna").post(&format!("{DESK}/message/read"), read).expect(200).await;
+    widget.say("thanks").await;
+    let up_to = json!({ "room_id": widget.room, "up_to": asked["_id"] });
+    widget.call(reqwest::Method::POST, "/message/read").json(&up_to).expect(200).await;
+    for (id, left) in [("anna", 0), ("customer", 0)] {
+        let wanted = json!({ "threadId": widget.room, "unreadCount": left });
+        assert_eq!(clients.hears(id, "unreadChanged").await, wanted, "{id}");
     }
-    app.agent("anna").say(&room, "hello").await; // at the other replica
-    let heard = clients.hears("long", "newMessage").await;
-    assert_eq!((&heard["type"], &heard["message"]["content"]), (&json!("team"), &json!("hello")));
-    let asked = clients.ask("long", "resume", json!({ "threadId": room, "afterSeq": 0 })).await;
-    assert_eq!(asked["messages"][0], heard["message"]);
-    let foreign = app.thread(json!({ "kind": "support", "participantIds": ["conversation-2"] })).await;
-    for thread in [foreign.as_str(), "random"] {
-        let answer = clients.ask("long", "resume", json!({ "threadId": thread, "afterSeq": 0 })).await;
-        assert_eq!(answer["error"], json!({ "code": "not_found", "message": "no such room" }), "{thread}");
+}
+
+#[tokio::test]
+async fn a_room_hears_its_customer_type_and_the_customer_its_agent() {
+    let app = TestApp::ingest_only().await;
+    let widget = app.widget("device-1").await;
+    let mut clients = SocketClients::start().await;
+    clients.join("anna", app.url(), &app.agent("anna")).await;
+    join(&mut clients, "customer", app.url(), &widget).await;
+    let typing = json!({ "threadId": widget.room, "typing": true });
+    assert_eq!(clients.ask("customer", "typing", typing.clone()).await, json!({}));
+    assert_eq!(clients.hears("anna", "typing").await["from"], json!(widget.conversation));
+    clients.ask("anna", "typing", typing).await;
+    assert_eq!(clients.hears("customer", "typing").await["from"], "anna");
+}
+
+#[tokio::test]
+async fn a_customer_is_let_in_from_its_device_and_origin_only() {
+    let app = TestApp::ingest_only().await;
+    let issued = app.support_token(json!({ "allowedOrigins": ["https://shop.example"] })).await;
+    let widget = app.widget_with(&issued, "device-1", json!({})).await;
+    let mut clients = SocketClients::start().await;
+    let refused = [
+        ("device", widget.changed(|w| w.device = "device-2".into()), "unauthenticated"),
+        ("session", widget.changed(|w| w.session = format!("ss_{}", "0".repeat(64))), "unauthenticated"),
+        ("token", widget.changed(|w| w.token = format!("st_{}", "0".repeat(64))), "unauthenticated"),
+        ("nothing", widget.changed(|w| w.session.clear()), "unauthenticated"),
+    ];
+    for (id, widget, code) in refused {
+        clients.connect(id, app.url(), widget.auth()).await;
+        assert_eq!(clients.hears(id, "connect_error").await["data"]["code"], code, "{id}");
     }
-    let away = "io server disconnect"; // after which clients stay away
-    assert_eq!(clients.hears("short", "disconnect").await, away);
-    assert!(clients.heard("long", "disconnect").is_empty());
-    let redis = &app.config().redis;
-    let elsewhere = LivePublisher::start(redis.url.expose(), &redis.prefix).unwrap();
-    let account = AccountId::parse(ACCOUNT).unwrap();
-    elsewhere.publish(LiveEvent::SessionRevoked { account, session_id: "long".to_owned() });
-    assert_eq!(clients.hears("long", "disconnect").await, away);
-    tokio::time::timeout(Duration::from_secs(10), desk.stop()).await.unwrap();
+    let filter = AuditFilter { limit: 10, ..AuditFilter::default() };
+    let rows = app.store().audit().find(&filter).await.unwrap();
+    let used = rows.iter().filter(|row| row.action == "session.use").count();
+    assert_eq!(used, 1, "the other device is written down: {rows:?}");
+    for (origin, event) in [("https://evil.example", "connect_error"), ("https://shop.example", "connect")] {
+        for transport in ["websocket", "polling"] {
+            let id = format!("{origin} by {transport}");
+            let connect = json!({
+                "op": "connect", "id": id, "url": app.url(), "auth": widget.auth(),
+                "transports": [transport], "headers": { "origin": origin },
+            });
+            clients.command(connect).await;
+            let heard = clients.hears(&id, event).await;
+            if event == "connect_error" {
+                assert_eq!(heard["data"]["code"], "forbidden", "{id}: {heard}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_rooms_of_others_are_not_there() {
+    let app = TestApp::ingest_only().await;
+    let widget = app.widget("device-1").await;
+    let other = app.widget("device-2").await;
+    // A thread of another kind that somebody has put the customer into.
+    let slipped = app.thread(json!({ "participantIds": [widget.conversation] })).await;
+    let mut clients = SocketClients::start().await;
+    join(&mut clients, "customer", app.url(), &widget).await;
+    for thread in [other.room.as_str(), &slipped, "random", "not an id"] {
+        for (event, asked) in [
+            ("resume", json!({ "threadId": thread, "afterSeq": 0 })),
+            ("typing", json!({ "threadId": thread, "typing": true })),
+        ] {
+            let answer = clients.ask("customer", event, asked).await;
+            assert_eq!(answer["error"], json!({ "code": "not_found", "message": "no such room" }), "{thread}");
+        }
+    }
+    other.say("canary").await;
+    app.agent("anna").say(&slipped, "canary").await;
+    widget.say("own").await;
+    clients.hears_where("customer", "newMessage", |data| data["message"]["content"] == "own").await;
+    clients.hears_where("customer", "threadUpdated", |data| data["thread"]["seq"] == 1).await;
+    let heard = clients.all_heard("customer");
+    assert!(!heard.contains("canary") && !heard.contains(&slipped) && !heard.contains(&other.room), "{heard}");
+}
+
+#[tokio::test]
+async fn a_socket_ends_with_its_session() {
+    let app = TestApp::ingest_only().await;
+    let widget = app.widget("device-1").await;
+    let lasting = app.widget("device-2").await;
+    let sessions = app.store().raw().collection::<Document>("supportSessions");
+    let soon = DateTime::from_millis(DateTime::now().timestamp_millis() + 5_000);
+    let set = doc! { "$set": { "expiresAt": soon } };
+    sessions.update_one(doc! { "conversationId": &widget.conversation }, set).await.unwrap();
+    let mut clients = SocketClients::start().await;
+    join(&mut clients, "ending", app.url(), &widget).await;
+    join(&mut clients, "lasting", app.url(), &lasting).await;
+    assert_eq!(clients.hears("ending", "disconnect").await, SENT_AWAY);
+    assert!(clients.heard("lasting", "disconnect").is_empty());
+}
+
+#[tokio::test]
+async fn a_revoked_token_takes_its_sessions_sockets_along_at_every_replica() {
+    let app = TestApp::ingest_only().await;
+    let second = ingest::App::new(app.config().clone()).await.unwrap().start().await.unwrap();
+    let elsewhere = format!("http://{}", second.public());
+    let mut clients = SocketClients::start().await;
+    let admin = app.admin("adam");
+    let mut issued = Vec::new();
+    for (id, grace) in [("deleted", None), ("rotated", Some(0)), ("grace", Some(600)), ("untouched", None)] {
+        let token = app.support_token(json!({})).await;
+        let widget = app.widget_with(&token, id, json!({})).await;
+        join(&mut clients, id, app.url(), &widget).await;
+        join(&mut clients, &format!("{id} there"), &elsewhere, &widget).await;
+        issued.push((id, grace, token["tokenId"].as_str().unwrap().to_owned()));
+    }
+    for (id, grace, token) in issued {
+        let path = format!("/chat/support-tokens/{token}");
+        match (id, grace) {
+            ("deleted", _) => drop(admin.call(reqwest::Method::DELETE, &path).expect(204).await),
+            (_, Some(secs)) => {
+                let body = json!({ "graceSeconds": secs });
+                let rotated = admin.post(&format!("{path}/rotate"), body).expect(200).await;
+                app.must_not_be_logged(rotated["supportToken"].as_str().unwrap());
+            }
+            _ => {}
+        }
+    }
+    for id in ["deleted", "deleted there", "rotated", "rotated there"] {
+        assert_eq!(clients.hears(id, "disconnect").await, SENT_AWAY, "{id}");
+    }
+    for id in ["grace", "grace there", "untouched", "untouched there"] {
+        assert!(clients.heard(id, "disconnect").is_empty(), "{id}");
+    }
+    tokio::time::timeout(Duration::from_secs(10), second.stop()).await.unwrap();
 }

@@ -37,17 +37,18 @@ async fn in_a_support_room_a_message_is_the_desks_projection() {
     let photo = json!({ "body": "", "attachments": ["https://cdn.example.com/a.png?x=1"] });
     app.agent("anna").post_message(&room, photo).await;
     let support = clients.hears_where("anna", "newMessage", |data| data["type"] == "support").await;
+    // A guest of a room that the other API made; it is not the room's customer.
     let wanted = json!({
         "_id": asked["messageId"], "room_id": room, "conversation_id": "cust", "content": "help", "type": "text",
-        "attachments": [], "seq": 1, "sender_type": "customer",
-        "created_at": asked["createdAt"], "updated_at": asked["updatedAt"],
+        "seq": 1, "sender_type": "agent", "created_at": asked["createdAt"], "updated_at": asked["updatedAt"],
     });
     assert_eq!(support["message"], wanted);
-    for id in ["anna", "cust"] {
+    for (id, mine) in [("anna", Value::Null), ("cust", json!(false))] {
         let team = clients.hears_where(id, "newMessage", |data| data["type"] == "team").await;
         assert_eq!(team["message"]["type"], "image");
-        assert_eq!(team["message"]["sender_type"], "agent");
-        assert_eq!(team["message"]["attachments"][0]["url"], "https://cdn.example.com/a.png?x=1");
+        assert_eq!(team["message"]["is_mine"], mine);
+        let file = json!({ "url": "https://cdn.example.com/a.png?x=1", "type": "image/png" });
+        assert_eq!(team["message"]["attachments"], json!([file]));
     }
 }
 

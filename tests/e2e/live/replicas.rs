@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::actor::Role;
-use tests::app::{Programs, SocketClients, TestApp, play};
+use tests::app::{DESK, Programs, SocketClients, TestApp, play};
 use tests::servers::RedisServer;
 
 #[tokio::test]
@@ -50,17 +50,25 @@ async fn a_chat_over_two_replicas_survives_redis_and_the_death_of_one() {
     let mut programs = Programs::new(&[("BELLHOP_REDIS__URL", url.as_str())]).await;
     programs.start_ingest(None).await;
     let second = programs.start_replica().await;
-    let room = json!({ "threadId": "room", "kind": "support", "participantIds": ["cust"], "assignedAgentIds": ["anna", "ben"] });
-    programs.call("POST", "/chat/threads", &room).await;
+    let token = programs.call("POST", "/chat/support-tokens", &json!({})).await["supportToken"].clone();
+    let asked = json!({ "support_token": token, "device_id": "device-1" });
+    let session = programs.call("POST", &format!("{DESK}/session"), &asked).await["session"].clone();
+    let room = session["room_id"].as_str().unwrap().to_owned();
+    let assigned = json!({ "assignedAgentIds": ["anna", "ben"] });
+    programs.call("PATCH", &format!("/chat/threads/{room}"), &assigned).await;
     let person = |uid: &str, role: Role| -> Value {
         let token = programs.token(uid, role);
         json!({ "auth": { "token": token }, "headers": { "authorization": format!("Bearer {token}") } })
     };
-    let mut customer = person("cust", Role::Guest);
-    customer["api"] = json!("chat");
+    let secret = &session["support_session"];
+    let customer = json!({
+        "api": "desk",
+        "auth": { "supportToken": token, "supportSession": secret, "deviceId": "device-1" },
+        "headers": { "support-token": token, "support_session": secret, "device-id": "device-1" },
+    });
     let plan = json!({
         "replicas": [programs.url(), second],
-        "thread": "room",
+        "thread": room,
         "agents": [person("anna", Role::Agent), person("ben", Role::Agent)],
         "customer": customer,
     });

@@ -70,13 +70,13 @@ async fn who_has_read_it_or_is_online_gets_none() {
     read(&app.agent("anna"), &room).await;
     let redis = &app.config().redis;
     let presence = RedisPresence::new(redis.url.expose(), &redis.prefix).unwrap();
-    let (account, ben) = (AccountId::parse("acme").unwrap(), Uid::parse("ben").unwrap());
-    presence.keep_online(&account, &ben, Duration::from_secs(60)).await.unwrap();
+    let ben = [(AccountId::parse("acme").unwrap(), Uid::parse("ben").unwrap())];
+    presence.keep_online(&ben, Duration::from_secs(60)).await.unwrap();
     app.start_workers();
     mails(&app, &smtp, 1).await;
     assert_eq!(smtp.recipients(), [address("boss")]);
     assert_eq!(endings(&app, "notify_agent").await, ["done", "online"], "who has read it needs no job");
-    presence.forget(&account, &ben).await.unwrap();
+    presence.forget(&ben).await.unwrap();
     app.guest("carla").say(&room, "hello again").await;
     let mails = mails(&app, &smtp, 4).await;
     let to_ben = mails.iter().find(|mail| mail.to == [address("ben")]).unwrap();

@@ -101,6 +101,11 @@ impl TestApp {
 }
 
 impl Widget {
+    /// What it connects a socket with.
+    pub fn auth(&self) -> Value {
+        json!({ "supportToken": self.token, "supportSession": self.session, "deviceId": self.device })
+    }
+
     /// Any request with the widget's credentials; `path` follows `…/support/user`.
     pub fn call(&self, method: Method, path: &str) -> Call {
         let call = self.door.call(method, &format!("{DESK}/user{path}"));

@@ -3,7 +3,7 @@
 //! For each index: writes move to a new index ([`crate::search::RebuildPlan`]), MongoDB is copied into it in the
 //! order of its keys, the old index leaves the alias, and is deleted when no search can be reading it any more.
 //! Each step is saved in the collection `reindexes`, so that a process that dies at any place is followed by one
-//! that goes on. docs/adr/0003-writes-move-before-the-copy.md tells why nothing is missed.
+//! that goes on. docs/adr/0005-writes-move-before-the-copy.md tells why nothing is missed.
 
 mod copy;
 mod error;

@@ -2,6 +2,7 @@
 
 mod both_apis;
 mod canary;
+mod canary_beyond;
 mod errors;
 mod identity;
 mod isolation;

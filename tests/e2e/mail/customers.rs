@@ -1,6 +1,7 @@
 //! An answer reaches the customer who is not there, at an address that is known to be theirs.
 
 use serde_json::json;
+use tests::app::{SocketClients, TestApp, Widget};
 use tests::servers::SmtpServer;
 
 use super::rig::{address, endings, mails, people, read, room, setup};
@@ -58,4 +59,54 @@ async fn the_next_answer_is_mailed_without_those_before() {
     let second = mails(&app, &smtp, 2).await.remove(1);
     assert_eq!(second.header("subject"), "New reply from Anna Agent – Boiler");
     assert!(second.plain.contains("the second answer") && !second.plain.contains("the first answer"));
+}
+
+/// A customer at a widget, whose address her own shop has signed.
+async fn wanda(app: &TestApp) -> Widget {
+    app.must_not_be_logged(&address("wanda"));
+    let issued = app.support_token(json!({})).await;
+    let said = json!({ "name": "Wanda Widget", "email": address("wanda") });
+    let identity = TestApp::identity(&issued, "user-7", said);
+    app.widget_with(&issued, "device-7", json!({ "identity": identity })).await
+}
+
+#[tokio::test]
+async fn a_customer_at_a_widget_is_told_at_the_address_that_was_verified() {
+    let smtp = SmtpServer::start();
+    let app = setup(&smtp).without_search().await;
+    people(&app).await;
+    let wanda = wanda(&app).await;
+    app.agent("anna").reply(&wanda.room, "we come at nine").await;
+    let mail = mails(&app, &smtp, 1).await.remove(0);
+    assert_eq!(mail.to, [address("wanda")]);
+    assert!(mail.header("to").contains("Wanda Widget") && mail.plain.contains("we come at nine"), "{mail:#?}");
+    wanda.say("thank you").await;
+    let mail = mails(&app, &smtp, 2).await.remove(1);
+    assert_eq!(mail.to, [address("anna")], "whom the first reply has assigned");
+    assert!(mail.plain.contains("Wanda Widget") && mail.plain.contains("thank you"), "{mail:#?}");
+    let nobody = app.widget("device-8").await;
+    app.agent("anna").reply(&nobody.room, "hello").await;
+    app.settled().await;
+    assert_eq!(endings(&app, "notify_customer").await, ["done", "no_recipient"]);
+}
+
+#[tokio::test]
+async fn who_has_a_live_socket_is_told_there_and_not_by_mail() {
+    let smtp = SmtpServer::start();
+    let app = setup(&smtp).without_search().await;
+    people(&app).await;
+    let wanda = wanda(&app).await;
+    let mut clients = SocketClients::start().await;
+    clients.connect("wanda", app.url(), wanda.auth()).await;
+    app.is_online(&wanda.conversation, true).await;
+    app.agent("anna").reply(&wanda.room, "are you there?").await;
+    clients.hears("wanda", "newMessage").await;
+    app.settled().await;
+    assert_eq!(endings(&app, "notify_customer").await, ["online"]);
+    clients.command(json!({ "op": "close", "id": "wanda" })).await;
+    app.is_online(&wanda.conversation, false).await;
+    app.agent("anna").reply(&wanda.room, "we have missed you").await;
+    let mail = mails(&app, &smtp, 1).await.remove(0);
+    assert_eq!(mail.to, [address("wanda")]);
+    assert!(mail.plain.contains("are you there?") && mail.plain.contains("we have missed you"), "{mail:#?}");
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
+use shared::domain::ids::{AccountId, Uid};
 use shared::ledger::JobRow;
+use shared::presence::{Presence as _, RedisPresence};
 
 use super::{ACCOUNT, TestApp};
 
@@ -46,6 +48,22 @@ impl TestApp {
                 tokio::time::sleep(LOOK).await;
             }
         }
+    }
+
+    /// Waits until those who mail know that `uid` has a live socket, or has none.
+    ///
+    /// # Panics
+    /// As [`TestApp::eventually`].
+    #[track_caller]
+    pub fn is_online<'a>(&'a self, uid: &'a str, online: bool) -> LocalBoxFuture<'a, ()> {
+        let redis = &self.config().redis;
+        let presence = RedisPresence::new(redis.url.expose(), &redis.prefix).expect("a Redis URL");
+        let account = AccountId::parse(ACCOUNT).expect("an id");
+        let uid = Uid::parse(uid).expect("a uid");
+        self.eventually("somebody's coming or going", async move || {
+            (presence.is_online(&account, &uid).await == online).then_some(())
+        })
+        .boxed_local()
     }
 
     /// Waits until no job of the queues of this app is queued or running.

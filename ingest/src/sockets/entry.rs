@@ -31,8 +31,8 @@ const RESUMES_MAX: usize = 2;
 /// Whose socket it is; lies in the socket's extensions while it is connected.
 pub(super) struct Occupant {
     pub(super) actor: Actor,
-    /// It came with the session of a customer of the desk, to whom only its own rooms exist.
-    pub(super) is_customer: bool,
+    /// The session of a customer of the desk, to whom only its own rooms exist.
+    pub(super) session: Option<String>,
     pub(super) pace: Pace,
     pub(super) resumes: Semaphore,
     pub(super) cord: Arc<Cord>,
@@ -41,9 +41,14 @@ pub(super) struct Occupant {
 }
 
 impl Occupant {
+    /// Whether it came as a customer of the desk.
+    pub(super) fn is_customer(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Whether `thread` exists for it.
     pub(super) fn may_see(&self, thread: &Thread) -> bool {
-        let foreign = self.is_customer && !thread.is_customer(&self.actor.uid);
+        let foreign = self.is_customer() && !thread.is_customer(&self.actor.uid);
         !foreign && access::check_entitled(thread, &self.actor).is_ok()
     }
 }
@@ -117,7 +122,7 @@ async fn admit(
         cord,
         _seat: seat,
         _end: leave_at(visitor.expires_at, Arc::downgrade(hall), socket),
-        is_customer: visitor.session.is_some(),
+        session: visitor.session,
         actor: visitor.actor,
     };
     tracing::debug!(account.id = %occupant.actor.account, role = occupant.actor.role.as_str(), "socket connected");

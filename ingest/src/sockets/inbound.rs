@@ -74,7 +74,7 @@ async fn answer<F>(
     F: Future<Output = Result<Value, ApiError>>,
 {
     let (Some(hall), Some(occupant)) = (hall.upgrade(), occupant(&socket)) else { return };
-    let is_customer = occupant.is_customer;
+    let is_customer = occupant.is_customer();
     let result = if occupant.pace.take() {
         let patience = hall.patience;
         let acting = tokio::time::timeout(patience, act(Arc::clone(&hall), occupant));
@@ -106,7 +106,7 @@ fn read<T: DeserializeOwned>(data: Result<Value, ParserError>, wanted: &'static 
 
 /// To a customer no id is malformed: it is unknown.
 fn thread_id(occupant: &Occupant, text: &str) -> Result<ThreadId, ApiError> {
-    ThreadId::parse(text).map_err(|_| match occupant.is_customer {
+    ThreadId::parse(text).map_err(|_| match occupant.is_customer() {
         true => ApiError::not_found("room"),
         false => ApiError::new(Code::InvalidRequest, "threadId is malformed"),
     })

@@ -1,5 +1,6 @@
 //! Events whose thread or message must be read first: of other processes, of workers, and changes of threads. Many of
-//! an account are read together. After an outage, the threads that changed meanwhile are shown again.
+//! an account are read together. After an outage, the threads that changed meanwhile are shown again, and customers whose
+//! session was revoked meanwhile leave.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,6 +14,7 @@ use shared::domain::thread::Thread;
 use shared::domain::Time;
 use shared::live::{LiveEvent, Missed};
 use shared::store::{Scope, StoreError};
+use socketioxide::extract::SocketRef;
 use tokio::sync::mpsc::Receiver;
 
 use super::emit::occupant;
@@ -81,7 +83,9 @@ impl Reader {
 
     async fn catch_up(&self, hall: &Hall, since: Time) {
         for account in hall.seats.accounts() {
-            if !in_time(hall.show_again(&account, since)).await {
+            let caught_up = in_time(hall.check_sessions(&account)).await
+                && in_time(hall.show_again(&account, since)).await;
+            if !caught_up {
                 self.missed.note(since);
                 tokio::time::sleep(PAUSE).await;
             }
@@ -194,6 +198,22 @@ impl Hall {
         let payload: Value =
             json!({ "threadId": thread.thread_id.as_str(), "typing": typing, "from": uid.as_str() });
         self.emit(&sockets, "typing", &payload);
+    }
+
+    /// Sends those away whose session was revoked while that was not heard.
+    async fn check_sessions(&self, account: &AccountId) -> Result<(), StoreError> {
+        let sockets = self.within(vec![format!("account_{account}")]);
+        let session = |socket: &SocketRef| occupant(socket).and_then(|occupant| occupant.session.clone());
+        let customers: Vec<(String, SocketRef)> =
+            sockets.into_iter().filter_map(|socket| Some((session(&socket)?, socket))).collect();
+        for some in customers.chunks(BATCH_MAX) {
+            let ids: Vec<&str> = some.iter().map(|(id, _)| id.as_str()).collect();
+            let valid = self.chat.store.account(account).known_sessions(&ids).await?;
+            for (_, socket) in some.iter().filter(|(id, _)| !valid.contains(id)) {
+                self.dismiss(socket.id);
+            }
+        }
+        Ok(())
     }
 
     /// Shows what changed since `since`, from which clients see that they miss messages.

@@ -4,6 +4,7 @@
 //! tokens and sessions are stored as SHA-256. `identitySecret` must stay readable, because it verifies what the
 //! account's own servers sign; like all that is stored here it is only as safe as the database.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use futures::TryStreamExt;
@@ -228,6 +229,18 @@ impl Scope {
     pub async fn support_session(&self, id: &str) -> Result<Option<SupportSession>, StoreError> {
         let sessions = self.store.collection::<SupportSession>("supportSessions");
         Ok(sessions.find_one(doc! { "_id": self.key(id) }).await?)
+    }
+
+    /// Those of the sessions `ids` that are there, expired or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known_sessions(&self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+        let keys: Vec<String> = ids.iter().map(|id| self.key(id)).collect();
+        let sessions = self.store.collection::<Document>("supportSessions");
+        let found = sessions.find(doc! { "_id": { "$in": keys } }).projection(doc! { "sessionId": 1 });
+        let rows: Vec<Document> = found.await?.try_collect().await?;
+        Ok(rows.iter().filter_map(|row| row.get_str("sessionId").ok()).map(str::to_owned).collect())
     }
 
     /// Stores a new session of a customer that is there.

@@ -6,6 +6,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use shared::store::AuditFilter;
 use tests::app::{DESK, SocketClients, TestApp, Widget};
+use tests::servers::RedisServer;
 
 /// After which clients stay away.
 const SENT_AWAY: &str = "io server disconnect";
@@ -182,4 +183,31 @@ async fn a_revoked_token_takes_its_sessions_sockets_along_at_every_replica() {
         assert!(clients.heard(id, "disconnect").is_empty(), "{id}");
     }
     tokio::time::timeout(Duration::from_secs(10), second.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_revocation_that_was_not_heard_is_made_up_for() {
+    let mut redis = RedisServer::start().await.expect("redis-server");
+    let app = TestApp::with("BELLHOP_REDIS__URL", redis.url()).ingest_only().await;
+    let second = ingest::App::new(app.config().clone()).await.unwrap().start().await.unwrap();
+    let elsewhere = format!("http://{}", second.public());
+    let token = app.support_token(json!({})).await;
+    let revoked = app.widget_with(&token, "device-1", json!({})).await;
+    let lasting = app.widget("device-2").await;
+    let mut clients = SocketClients::start().await;
+    join(&mut clients, "revoked", &elsewhere, &revoked).await;
+    join(&mut clients, "lasting", &elsewhere, &lasting).await;
+    redis.stop().await.unwrap();
+    let path = format!("/chat/support-tokens/{}", token["tokenId"].as_str().unwrap());
+    app.admin("adam").call(reqwest::Method::DELETE, &path).expect(204).await;
+    let sessions = app.store().raw().collection::<Document>("supportSessions");
+    app.eventually("the end of the session", async || {
+        let left = sessions.count_documents(doc! {}).await.unwrap();
+        (left == 1).then_some(())
+    })
+    .await;
+    redis.up().await.unwrap();
+    assert_eq!(clients.hears("revoked", "disconnect").await, SENT_AWAY);
+    assert!(clients.heard("lasting", "disconnect").is_empty());
+    second.stop().await;
 }

@@ -211,7 +211,8 @@ impl Chat {
             if Instant::now() > deadline {
                 return Err(ApiError::unavailable(anyhow::anyhow!("the thread changes too fast")));
             }
-            tokio::time::sleep(PAUSE_MAX.mul_f64(rand::rng().random_range(0.0..1.0))).await;
+            let pause = PAUSE_MAX.mul_f64(rand::rng().random_range(0.0..1.0));
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -93,7 +93,8 @@ async fn no_surface_of_a_customer_or_guest_shows_a_note() {
     let rows = app.store().audit().find(&filter).await.unwrap();
     assert!(!rows.is_empty());
     for row in rows {
-        let (text, is_note) = (format!("{row:?}"), row.metadata.get_str("type").is_ok_and(|kind| kind == "note"));
+        let (text, is_note) =
+            (format!("{row:?}"), row.metadata.get_str("type").is_ok_and(|kind| kind == "note"));
         assert!(!text.contains(CANARY), "no text in the trail: {text}");
         assert!(is_note || !text.contains(LINK), "a row that is not the staff's alone: {text}");
     }

@@ -57,7 +57,11 @@ async fn should_not_broadcast_notes_to_customer() {
     let heard = clients.hears("ben", "newMessage").await;
     assert_eq!((&heard["type"], &heard["message"]["type"]), (&json!("team"), &json!("note")));
     let after = app.agent("anna").reply(&widget.room, "What a pity. Here is a discount.").await;
-    assert_eq!(clients.hears("customer", "newMessage").await["message"]["_id"], after["_id"], "and no note before");
+    assert_eq!(
+        clients.hears("customer", "newMessage").await["message"]["_id"],
+        after["_id"],
+        "and no note before"
+    );
     assert!(!clients.all_heard("customer").contains("frustrated"));
 }
 

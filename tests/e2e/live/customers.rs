@@ -139,7 +139,11 @@ async fn the_rooms_of_others_are_not_there() {
             ("typing", json!({ "threadId": thread, "typing": true })),
         ] {
             let answer = clients.ask("customer", event, asked).await;
-            assert_eq!(answer["error"], json!({ "code": "not_found", "message": "no such room" }), "{thread}");
+            assert_eq!(
+                answer["error"],
+                json!({ "code": "not_found", "message": "no such room" }),
+                "{thread}"
+            );
         }
     }
     other.say("canary").await;
@@ -148,7 +152,10 @@ async fn the_rooms_of_others_are_not_there() {
     clients.hears_where("customer", "newMessage", |data| data["message"]["content"] == "own").await;
     clients.hears_where("customer", "threadUpdated", |data| data["thread"]["seq"] == 1).await;
     let heard = clients.all_heard("customer");
-    assert!(!heard.contains("canary") && !heard.contains(&slipped) && !heard.contains(&other.room), "{heard}");
+    assert!(
+        !heard.contains("canary") && !heard.contains(&slipped) && !heard.contains(&other.room),
+        "{heard}"
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups;
 //! `search` owns Elasticsearch; `providers` owns calls to WhatsApp, Twilio and the guest platform.
 
+pub mod coalesce;
 pub mod committer;
 pub mod config;
 pub mod domain;

@@ -84,7 +84,7 @@ async fn apply(
     report: &Report<'_>,
 ) -> Result<bool, StoreError> {
     let (job, number) = match &attempt {
-        Some((id, number)) => (ctx.ledger.job(id).await?, Some(*number)),
+        Some((id, number)) => (ctx.reads.row(id).await?, Some(*number)),
         None => (None, None),
     };
     let job = match job {
@@ -99,7 +99,10 @@ async fn apply(
     let Some(message_key) = &job.message else { return Ok(true) };
     let (news, class) = news(ctx, report, number);
     let scope = ctx.store.account(&job.account_id);
-    let applied = scope.deliver(message_key, &news, Some(report.provider_id)).await?;
+    let applied = match ctx.reads.message(message_key).await? {
+        Some(message) => scope.deliver_to(message, &news, Some(report.provider_id)).await?,
+        None => None,
+    };
     let result = if applied.is_some() { "applied" } else { "late" };
     metrics::counter!("webhook_in_total", "result" => result).increment(1);
     carry_to_ledger(ctx, &job, report, &news, class, applied.is_some()).await?;

@@ -77,7 +77,7 @@ impl Connection {
         matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    /// Sends `bytes` and reads the answer, which must have a `content-length`.
+    /// Sends `bytes` and reads the answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<Answer> {
         self.stream.write_all(bytes).await.context("write a request")?;
         self.read.clear();
@@ -89,10 +89,38 @@ impl Connection {
             self.fill().await?;
         };
         let (status, length) = parse_head(&self.read[..head])?;
+        let Some(length) = length else {
+            return Ok(Answer { status, body: self.chunks(head).await? });
+        };
         while self.read.len() < head + length {
             self.fill().await?;
         }
         Ok(Answer { status, body: self.read[head..head + length].to_vec() })
+    }
+
+    /// The body that begins at `at` and comes in chunks.
+    async fn chunks(&mut self, mut at: usize) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                if let Some(end) = self.read[at..].windows(2).position(|two| two == b"\r\n") {
+                    break at + end;
+                }
+                self.fill().await?;
+            };
+            let size = std::str::from_utf8(&self.read[at..end]).context("the size of a chunk is no text")?;
+            let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16)
+                .context("the size of a chunk is no number")?;
+            let (from, to) = (end + 2, end + 2 + size);
+            while self.read.len() < to + 2 {
+                self.fill().await?;
+            }
+            body.extend_from_slice(&self.read[from..to]);
+            at = to + 2;
+            if size == 0 {
+                return Ok(body);
+            }
+        }
     }
 
     async fn fill(&mut self) -> anyhow::Result<()> {
@@ -102,16 +130,21 @@ impl Connection {
     }
 }
 
-fn parse_head(head: &[u8]) -> anyhow::Result<(u16, usize)> {
+/// Status, and length unless the body comes in chunks.
+fn parse_head(head: &[u8]) -> anyhow::Result<(u16, Option<usize>)> {
     let text = std::str::from_utf8(head).context("the head of an answer is no text")?;
     let status = text.get(9..12).and_then(|digits| digits.parse().ok()).context("no status line")?;
-    let length = text.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok()).flatten()
-    });
-    match length {
-        Some(length) => Ok((status, length)),
-        None if status == 204 => Ok((status, 0)),
-        None => bail!("an answer without content-length"),
+    let header = |wanted: &str| {
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim()).next()
+    };
+    match header("content-length").and_then(|length| length.parse().ok()) {
+        Some(length) => Ok((status, Some(length))),
+        None if status == 204 => Ok((status, Some(0))),
+        None if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) => {
+            Ok((status, None))
+        }
+        None => bail!("an answer of unknown length"),
     }
 }
 
@@ -188,7 +221,9 @@ mod tests {
     #[test]
     fn status_and_length_are_read_whatever_the_case_of_the_names() {
         let head = b"HTTP/1.1 201 Created\r\nContent-Length: 12\r\nx: y\r\n\r\n";
-        assert_eq!(parse_head(head).unwrap(), (201, 12));
-        assert!(parse_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert_eq!(parse_head(head).unwrap(), (201, Some(12)));
+        let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(parse_head(chunked).unwrap(), (200, None));
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 }

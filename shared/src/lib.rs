@@ -4,6 +4,7 @@
 //! `search` owns Elasticsearch, `reindex` fills it anew; `providers` owns calls to WhatsApp, Twilio and the guest
 //! platform, `mail` those to the mail server.
 
+pub mod coalesce;
 pub mod committer;
 pub mod config;
 pub mod credentials;

@@ -1,14 +1,11 @@
 //! What every job may use: stores, providers, and the batched reads and writes of projections.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::Config;
-use shared::domain::message::Message;
-use shared::domain::thread::Thread;
-use shared::ledger::{JobRow, Ledger};
+use shared::ledger::Ledger;
 use shared::live::LivePublisher;
 use shared::mail::{Mailer, Unsubscribe};
 use shared::presence::{Presence, RedisPresence};
@@ -17,17 +14,12 @@ use shared::providers::{
 };
 use shared::queue::Wakeups;
 use shared::search::{BatchLimits, Batcher, SearchIndex};
-use shared::store::{AuditRow, EventState, Reservation, Store, StoreError};
+use shared::store::Store;
 
-use crate::coalesce::Coalescer;
+use crate::batches::{Reads, Writes};
 
-/// Keys in one read or write of a projection.
-const BATCH_MAX: usize = 500;
 /// Rest of the indexer after a small bulk.
 const INDEX_REST: std::time::Duration = std::time::Duration::from_millis(150);
-
-type Found<T> = Result<Option<T>, Arc<StoreError>>;
-type Wrote = Result<(), Arc<StoreError>>;
 
 /// Shared by all workers of a process.
 #[derive(Clone)]
@@ -59,23 +51,6 @@ pub struct Providers {
     pub unsubscribe: Unsubscribe,
     pub classes: Arc<Classes>,
     pub circuits: Arc<Circuits>,
-}
-
-/// Batched reads: waiting jobs by id, documents by key.
-#[derive(Clone)]
-pub struct Reads {
-    pub jobs: Coalescer<String, Found<JobRow>>,
-    pub messages: Coalescer<String, Found<Message>>,
-    pub threads: Coalescer<String, Found<Thread>>,
-    pub reservations: Coalescer<String, Found<Reservation>>,
-}
-
-/// Batched writes: finished projections, audit rows.
-#[derive(Clone)]
-pub struct Writes {
-    pub done: Coalescer<String, Wrote>,
-    pub audit: Coalescer<AuditRow, Wrote>,
-    pub events: Coalescer<(String, EventState), Wrote>,
 }
 
 impl Context {
@@ -138,83 +113,6 @@ impl Providers {
             circuits: Arc::new(Circuits::new(CircuitPolicy::default())),
         })
     }
-}
-
-impl Reads {
-    fn start(store: &Store, ledger: &Ledger) -> Self {
-        let (jobs, messages, threads, reservations) =
-            (ledger.clone(), store.clone(), store.clone(), store.clone());
-        Self {
-            jobs: Coalescer::start("read_jobs", BATCH_MAX, move |ids: Vec<String>| {
-                let ledger = jobs.clone();
-                async move {
-                    let refs: Vec<&str> = ids.iter().map(String::as_str).collect();
-                    each(&ids, ledger.waiting(&refs).await)
-                }
-            }),
-            messages: Coalescer::start("read_messages", BATCH_MAX, move |keys: Vec<String>| {
-                let store = messages.clone();
-                async move { each(&keys, store.messages_for_jobs(&keys).await) }
-            }),
-            threads: Coalescer::start("read_threads", BATCH_MAX, move |keys: Vec<String>| {
-                let store = threads.clone();
-                async move { each(&keys, store.threads_for_jobs(&keys).await) }
-            }),
-            reservations: Coalescer::start("read_reservations", BATCH_MAX, move |keys: Vec<String>| {
-                let store = reservations.clone();
-                async move { each(&keys, store.reservations_for_jobs(&keys).await) }
-            }),
-        }
-    }
-}
-
-impl Writes {
-    fn start(store: &Store, ledger: &Ledger) -> Self {
-        let (ledger, audit, events) = (ledger.clone(), store.audit(), store.clone());
-        Self {
-            done: Coalescer::start("remove_done", BATCH_MAX, move |ids: Vec<String>| {
-                let ledger = ledger.clone();
-                async move {
-                    let refs: Vec<&str> = ids.iter().map(String::as_str).collect();
-                    same(ids.len(), ledger.remove_done(&refs).await)
-                }
-            }),
-            audit: Coalescer::start("append_audit", BATCH_MAX, move |rows: Vec<AuditRow>| {
-                let audit = audit.clone();
-                async move { same(rows.len(), audit.append(&rows).await) }
-            }),
-            events: Coalescer::start("set_event_states", BATCH_MAX, move |states| {
-                let store = events.clone();
-                async move { same(states.len(), set_event_states(&store, &states).await) }
-            }),
-        }
-    }
-}
-
-async fn set_event_states(store: &Store, states: &[(String, EventState)]) -> Result<(), StoreError> {
-    for wanted in [EventState::Processed, EventState::Unrouted, EventState::Failed] {
-        let ids: Vec<&str> = states.iter().filter(|(_, s)| *s == wanted).map(|(id, _)| id.as_str()).collect();
-        if !ids.is_empty() {
-            store.set_event_states(&ids, wanted).await?;
-        }
-    }
-    Ok(())
-}
-
-/// One answer per key from what was found.
-fn each<T: Clone>(keys: &[String], found: Result<HashMap<String, T>, StoreError>) -> Vec<Found<T>> {
-    match found {
-        Ok(found) => keys.iter().map(|key| Ok(found.get(key).cloned())).collect(),
-        Err(error) => {
-            let error = Arc::new(error);
-            keys.iter().map(|_| Err(Arc::clone(&error))).collect()
-        }
-    }
-}
-
-fn same(n: usize, result: Result<(), StoreError>) -> Vec<Wrote> {
-    let result = result.map_err(Arc::new);
-    vec![result; n]
 }
 
 pub(crate) fn process_name() -> String {

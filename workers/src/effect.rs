@@ -1,104 +1,215 @@
 //! Running an effect: claim the lane's head, do it under a deadline, write down how it ended, wake the next.
 
-use std::time::Instant;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
+use shared::domain::message::Message;
 use shared::domain::time::Time;
-use shared::ledger::{Claim, JobRow, Verdict};
+use shared::ledger::{Done, Fenced, JobRow, Look, Mark, Trouble, Verdict};
 use shared::queue::Queue;
 use shared::store::StoreError;
 use tracing::Instrument;
 
+use crate::backend::Wakeup;
 use crate::context::Context;
 use crate::jobs::{Effect, Sending};
 use crate::outbound::{Conclusion, Ending, conclude};
 use crate::registry::Registry;
 
+/// How long a request takes before its message is shown as sending: most are answered sooner.
+const SHOW_AFTER: Duration = Duration::from_millis(250);
+
+/// A worker and the job whose turn it is in its lane.
+///
+/// Claiming it waits until the request is about to be written, so that one write does for both. The job is claimed
+/// ahead of everything else where its turn may not have come by the store's clock, or where its wake-up was
+/// delivered before: it may have killed a worker, and a claim is what counts deaths.
+pub struct Turn {
+    seen: JobRow,
+    worker: Arc<str>,
+    claimed: OnceLock<JobRow>,
+}
+
+impl Turn {
+    /// The kind of job, by its wire name.
+    pub(crate) fn name(&self) -> &str {
+        &self.seen.name
+    }
+
+    /// The job is about to be sent; see [`Sending::begin`].
+    pub(crate) async fn begin(&self, ctx: &Context) -> Result<Option<&JobRow>, StoreError> {
+        if let Some(job) = self.claimed.get() {
+            return Ok(ctx.ledger.begin_send(job).await?.then_some(job));
+        }
+        self.take(ctx, Mark::Sending).await
+    }
+
+    /// The job as claimed, now if not before; `None` when somebody else has it.
+    pub(crate) async fn claimed(&self, ctx: &Context) -> Result<Option<&JobRow>, StoreError> {
+        match self.claimed.get() {
+            Some(job) => Ok(Some(job)),
+            None => self.take(ctx, Mark::Claimed).await,
+        }
+    }
+
+    async fn take(&self, ctx: &Context, mark: Mark) -> Result<Option<&JobRow>, StoreError> {
+        let taken = match mark {
+            Mark::Claimed => ctx.ledger.take(&self.seen, &self.worker, mark).await?,
+            Mark::Sending => ctx.writes.take(&self.seen, &self.worker).await?,
+        };
+        Ok(taken.map(|job| self.claimed.get_or_init(|| job)))
+    }
+}
+
 /// Handles a wake-up of an effect.
 ///
 /// # Errors
 /// [`StoreError`] when the ledger could not be reached: the wake-up must come again.
-pub async fn handle(ctx: &Context, registry: &Registry, id: &str, worker: &str) -> Result<(), StoreError> {
-    match ctx.ledger.claim(id, worker).await? {
-        Claim::Gone | Claim::Behind => Ok(()),
-        Claim::BehindParked { job, head } => park_behind(ctx, &job, &head).await,
-        Claim::Taken(job) => {
+pub async fn handle(
+    ctx: &Context,
+    registry: &Registry,
+    wakeup: &Wakeup,
+    worker: &Arc<str>,
+) -> Result<(), StoreError> {
+    let Some(job) = ctx.reads.row(&wakeup.job_id).await? else { return Ok(()) };
+    match ctx.ledger.look_from(job).await? {
+        Look::Gone | Look::Behind => Ok(()),
+        Look::BehindParked { job, head } => park_behind(ctx, &job, &head).await,
+        Look::Head(job) => {
+            let claim_first = wakeup.redelivered || job.due_at > Time::now();
             let span = tracing::info_span!(
                 "job",
                 job.id = %job.id,
                 job.name = %job.name,
-                job.attempt = job.attempt,
+                job.attempt = job.attempt + 1,
                 request.id = job.request_id.as_deref(),
             );
-            registry.run_effect(ctx, *job).instrument(span).await
+            let turn = Turn { seen: *job, worker: Arc::clone(worker), claimed: OnceLock::new() };
+            let run = async {
+                if claim_first && turn.claimed(ctx).await?.is_none() {
+                    return Ok(());
+                }
+                registry.run_effect(ctx, &turn).await
+            };
+            run.instrument(span).await
         }
     }
 }
 
-/// Runs `job`, which is claimed, as `E`.
-pub(crate) async fn run<E: Effect>(ctx: &Context, job: JobRow) -> Result<(), StoreError> {
+/// Runs the job whose turn it is as `E`.
+pub(crate) async fn run<E: Effect>(ctx: &Context, turn: &Turn) -> Result<(), StoreError> {
     let started = Instant::now();
-    let waited = Time::now().timestamp_millis() - job.due_at.timestamp_millis();
+    if E::CLAIM_FIRST && turn.claimed(ctx).await?.is_none() {
+        return Ok(());
+    }
+    let waited = Time::now().timestamp_millis() - turn.seen.due_at.timestamp_millis();
+    let message = match &turn.seen.message {
+        Some(key) => ctx.reads.message(key).await?,
+        None => None,
+    };
+    let ending = attempt::<E>(ctx, turn, message.as_ref()).await?;
+    shared::failpoint::hit("send.after").await;
+    if matches!(ending, Ending::Overtaken) {
+        return Ok(());
+    }
+    let Some(job) = turn.claimed(ctx).await? else { return Ok(()) };
     metrics::histogram!("job_queue_wait_seconds", "queue" => job.queue.as_str())
         .record(waited.max(0) as f64 / 1e3);
-    let ending = attempt::<E>(ctx, &job).await?;
-    shared::failpoint::hit("send.after").await;
-    if let Some(conclusion) = conclude(ctx, &job, ending, E::ATTEMPTS_MAX) {
-        write_down(ctx, &job, channel::<E>(), conclusion, started).await?;
+    if let Some(conclusion) = conclude(ctx, job, ending, E::ATTEMPTS_MAX) {
+        write_down(ctx, job, message, channel::<E>(), conclusion, started).await?;
     }
-    wake_next(ctx, &job).await
+    wake_next(ctx, job).await
 }
 
-async fn attempt<E: Effect>(ctx: &Context, job: &JobRow) -> Result<Ending, StoreError> {
-    let scope = ctx.store.account(&job.account_id);
-    let (Some(message_key), Some(thread_key)) = (&job.message, &job.thread) else {
-        return Ok(Ending::Needless);
+async fn attempt<E: Effect>(
+    ctx: &Context,
+    turn: &Turn,
+    message: Option<&Message>,
+) -> Result<Ending, StoreError> {
+    let job = turn.claimed.get().unwrap_or(&turn.seen);
+    let thread = match &job.thread {
+        Some(key) => ctx.reads.thread(key).await?,
+        None => None,
     };
-    let (message, thread) = tokio::join!(scope.message_by_key(message_key), scope.thread_by_key(thread_key));
-    let (Some(message), Some(thread)) = (message?, thread?) else {
+    let (Some(message), Some(thread)) = (message, thread) else {
         tracing::info!("message or thread is gone, nothing to send");
         return Ok(Ending::Needless);
     };
-    let sending = Sending { job, message: &message, thread: &thread, ctx };
+    let sending = Sending { job, message, thread: &thread, ctx, turn };
     let shown = channel::<E>().is_some_and(|channel| sending.shows(channel));
     if shown && message.delivery.as_ref().is_some_and(|d| d.state.proves_arrival()) {
         return Ok(Ending::Needless);
     }
-    E::run(ctx, &sending).await
+    let mut run = pin!(E::run(ctx, &sending));
+    match tokio::time::timeout(SHOW_AFTER, &mut run).await {
+        Ok(ending) => ending,
+        Err(_) if shown => tokio::join!(run, show_sending(ctx, turn)).0,
+        Err(_) => run.await,
+    }
+}
+
+/// Shows that the request takes its time. A failure to do so fails nothing.
+async fn show_sending(ctx: &Context, turn: &Turn) {
+    let Some(job) = turn.claimed.get() else { return };
+    let news = News::new(job.attempt, DeliveryState::Sending, Time::now());
+    if let Err(error) = ctx.deliver(job, &news, None).await {
+        tracing::debug!(%error, "not shown as sending");
+    }
 }
 
 /// The message first, then the ledger: a death in between is healed from the message.
 async fn write_down(
     ctx: &Context,
     job: &JobRow,
+    mut message: Option<Message>,
     channel: Option<Channel>,
     mut conclusion: Conclusion,
     started: Instant,
 ) -> Result<(), StoreError> {
-    let scope = ctx.store.account(&job.account_id);
-    let Some(message_key) = &job.message else { return Ok(()) };
-    let message = scope.message_by_key(message_key).await?;
-    let shown = message.as_ref().and_then(|m| m.delivery.as_ref()).filter(|d| Some(d.channel) == channel);
+    if matches!(conclusion.verdict, Verdict::Unknown { .. })
+        && let Some(key) = &job.message
+    {
+        // A status webhook may be faster than our doubt.
+        message = ctx.store.account(&job.account_id).message_by_key(key).await?;
+    }
     let was_needless = matches!(&conclusion.verdict, Verdict::Done { provider_id: None });
-    if let Some(delivery) = shown
-        && !was_needless
+    let message = message.filter(|_| !was_needless);
+    if let Some(message) = message
+        && let Some(delivery) = message.delivery.as_ref().filter(|d| Some(d.channel) == channel)
     {
         let settled = delivery.state.proves_arrival()
             || (delivery.state == DeliveryState::Sent && delivery.attempt >= job.attempt);
+        let sent = conclusion.news.state == DeliveryState::Sent && channel == Some(Channel::Whatsapp);
+        let note = async { if sent { note_sent(ctx, job, conclusion.news.at).await } else { Ok(()) } };
         if settled && matches!(conclusion.verdict, Verdict::Unknown { .. }) {
-            // A status webhook was faster than our doubt.
             conclusion.verdict = Verdict::Done { provider_id: None };
         } else {
-            ctx.deliver(job, &conclusion.news, conclusion.provider_id.as_deref()).await?;
-        }
-        if conclusion.news.state == DeliveryState::Sent && channel == Some(Channel::Whatsapp) {
-            note_sent(ctx, job, conclusion.news.at).await?;
+            let provider_id = conclusion.provider_id.as_deref();
+            let show = ctx.deliver_to(job, message, &conclusion.news, provider_id);
+            tokio::try_join!(show, note)?;
         }
     }
     shared::failpoint::hit("send.recorded").await;
-    let settled = ctx.ledger.settle(job, &conclusion.verdict, &conclusion.trouble, Time::now()).await?;
+    let settled = settle(ctx, job, &conclusion).await?;
     report(job, &conclusion, settled.is_err(), started);
     Ok(())
+}
+
+/// Ends the attempt; an accepted one together with others.
+async fn settle(
+    ctx: &Context,
+    job: &JobRow,
+    conclusion: &Conclusion,
+) -> Result<Result<(), Fenced>, StoreError> {
+    if let Verdict::Done { provider_id } = &conclusion.verdict
+        && conclusion.trouble == Trouble::default()
+    {
+        let done = Done { job: job.clone(), provider_id: provider_id.clone() };
+        return ctx.writes.settle(done).await;
+    }
+    ctx.ledger.settle(job, &conclusion.verdict, &conclusion.trouble, Time::now()).await
 }
 
 async fn note_sent(ctx: &Context, job: &JobRow, at: Time) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@
 
 pub mod admin;
 pub mod backend;
-pub mod coalesce;
+pub mod batches;
 pub mod context;
 pub mod dispatcher;
 pub mod effect;

@@ -2,6 +2,7 @@
 
 use shared::domain::delivery::{Delivery, News};
 use shared::domain::ids::{MessageId, ThreadId};
+use shared::domain::message::Message;
 use shared::ledger::JobRow;
 use shared::live::LiveEvent;
 use shared::queue::Queue;
@@ -22,12 +23,33 @@ impl Context {
         provider_id: Option<&str>,
     ) -> Result<Option<Delivery>, StoreError> {
         // A mail about a message says nothing of its delivery.
-        let Some(message) = job.message.as_ref().filter(|_| job.queue != Queue::Email) else {
+        let Some(key) = job.message.as_ref().filter(|_| job.queue != Queue::Email) else {
             return Ok(None);
         };
-        let applied = self.store.account(&job.account_id).deliver(message, news, provider_id).await?;
+        match self.reads.message(key).await? {
+            Some(message) => self.deliver_to(job, message, news, provider_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Context::deliver`], for the job's message as it was just read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn deliver_to(
+        &self,
+        job: &JobRow,
+        message: Message,
+        news: &News,
+        provider_id: Option<&str>,
+    ) -> Result<Option<Delivery>, StoreError> {
+        if job.queue == Queue::Email {
+            return Ok(None);
+        }
+        let key = message.key.clone();
+        let applied = self.store.account(&job.account_id).deliver_to(message, news, provider_id).await?;
         if applied.is_some() {
-            self.tell(job, message);
+            self.tell(job, &key);
         }
         Ok(applied)
     }

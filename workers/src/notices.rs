@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use shared::domain::actor::Role;
-use shared::domain::delivery::Channel;
 use shared::domain::ids::Uid;
 use shared::domain::thread::{Thread, ThreadKind};
 use shared::domain::time::Time;
@@ -228,7 +227,7 @@ async fn send(
     let outcome = match mailer.prepare(&person.email).await {
         Ok(prepared) => {
             scope.put_notice(notice).await?;
-            if !sending.begin(None::<Channel>).await? {
+            if sending.begin().await?.is_none() {
                 return Ok(Ending::Overtaken);
             }
             prepared.send(&mail, &id).await

@@ -57,7 +57,8 @@ impl Sending<'_> {
         let Some(id) = &self.thread.reservation_id else {
             return Ok(Err(Ending::Hopeless(Reason::NoRecipient)));
         };
-        let reservation = self.ctx.store.account(&self.thread.account_id).reservation(id).await?;
+        let key = shared::domain::ids::key(&self.thread.account_id, id);
+        let reservation = self.ctx.reads.reservation(&key).await?;
         let Some(phone) = reservation.and_then(|r| r.guest_phone) else {
             return Ok(Err(Ending::Hopeless(Reason::NoRecipient)));
         };
@@ -81,21 +82,15 @@ impl Sending<'_> {
         self.ctx.providers.circuits.record(credential, permit, outcome.verdict(), Instant::now());
     }
 
-    /// Marks the attempt as sending, in the ledger and on the message. After it a death of this process leaves
-    /// the outcome unknown. Answers `false` when the job was taken away. `None` is a mail, which the message does
-    /// not show.
+    /// Claims the job for the request that is about to be written, unless it is claimed already, and marks the
+    /// attempt as sending: from here on a death of this process leaves the outcome unknown. Answers the job as
+    /// claimed, or `None` when it was taken away.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin(&self, channel: impl Into<Option<Channel>>) -> Result<bool, StoreError> {
+    pub async fn begin(&self) -> Result<Option<&JobRow>, StoreError> {
         shared::failpoint::hit("send.before").await;
-        let news = News::new(self.job.attempt, DeliveryState::Sending, Time::now());
-        let shown = channel.into().is_some_and(|channel| self.shows(channel));
-        let show =
-            async { if shown { self.ctx.deliver(self.job, &news, None).await.map(drop) } else { Ok(()) } };
-        let (begun, shown) = tokio::join!(self.ctx.ledger.begin_send(self.job), show);
-        shown?;
-        begun
+        self.turn.begin(self.ctx).await
     }
 
     /// Whether the message's `delivery` speaks of `channel`: that of a phone message does not speak of its forward.

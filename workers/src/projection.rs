@@ -37,8 +37,7 @@ pub async fn handle(ctx: &Context, registry: &Registry, wakeup: &Wakeup) -> Resu
     let row = if wakeup.redelivered {
         ctx.ledger.start_redelivered(id, Time::now()).await.map_err(LedgerAway::because)?
     } else {
-        let found = ctx.reads.jobs.call(id.clone()).await.map_err(LedgerAway::because)?;
-        found.map_err(LedgerAway::because)?
+        ctx.reads.waiting(id).await.map_err(LedgerAway::because)?
     };
     let Some(row) = row else { return Ok(()) };
     let span = tracing::info_span!(
@@ -76,9 +75,9 @@ async fn run(ctx: &Context, registry: &Registry, row: &JobRow) -> Result<(), Led
 
 async fn finish(ctx: &Context, row: &JobRow) -> Result<(), LedgerAway> {
     shared::failpoint::hit("projection.done").await;
-    let removed = ctx.writes.done.call(row.id.clone()).await.map_err(LedgerAway::because)?;
+    ctx.writes.remove_done(&row.id).await.map_err(LedgerAway::because)?;
     tracing::debug!("done");
-    removed.map_err(LedgerAway::because)
+    Ok(())
 }
 
 async fn fail(ctx: &Context, row: &JobRow, error: JobError, outcome: &str) -> Result<(), StoreError> {

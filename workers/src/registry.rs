@@ -9,6 +9,7 @@ use shared::queue::Queue;
 use shared::store::StoreError;
 
 use crate::context::Context;
+use crate::effect::Turn;
 use crate::jobs::audit_message::AuditMessage;
 use crate::jobs::deliver_sms::DeliverSms;
 use crate::jobs::deliver_whatsapp::DeliverWhatsapp;
@@ -22,7 +23,7 @@ use crate::jobs::process_event::ProcessEvent;
 use crate::jobs::{Effect, JobError, Projection};
 
 type RunProjection = for<'a> fn(&'a Context, &'a JobRow) -> BoxFuture<'a, Result<(), JobError>>;
-type RunEffect = for<'a> fn(&'a Context, JobRow) -> BoxFuture<'a, Result<(), StoreError>>;
+type RunEffect = for<'a> fn(&'a Context, &'a Turn) -> BoxFuture<'a, Result<(), StoreError>>;
 
 enum Entry {
     Projection { run: RunProjection, attempts_max: i32 },
@@ -67,7 +68,7 @@ impl Registry {
     /// As [`Registry::projection`].
     #[must_use]
     pub fn effect<E: Effect>(self) -> Self {
-        let run: RunEffect = |ctx, job| crate::effect::run::<E>(ctx, job).boxed();
+        let run: RunEffect = |ctx, turn| crate::effect::run::<E>(ctx, turn).boxed();
         self.with(E::KIND.name, Entry::Effect { run, idempotent: E::IDEMPOTENT })
     }
 
@@ -101,13 +102,14 @@ impl Registry {
         }
     }
 
-    /// Runs a claimed effect; one of unknown kind is parked until a program knows it.
-    pub(crate) async fn run_effect(&self, ctx: &Context, job: JobRow) -> Result<(), StoreError> {
-        match self.entries.get(job.name.as_str()) {
-            Some(Entry::Effect { run, .. }) => run(ctx, job).await,
+    /// Runs the effect whose turn it is; one of unknown kind is parked until a program knows it.
+    pub(crate) async fn run_effect(&self, ctx: &Context, turn: &Turn) -> Result<(), StoreError> {
+        match self.entries.get(turn.name()) {
+            Some(Entry::Effect { run, .. }) => run(ctx, turn).await,
             _ => {
+                let Some(job) = turn.claimed(ctx).await? else { return Ok(()) };
                 tracing::warn!("unknown kind of job, parked until a program knows it");
-                ctx.ledger.park_unknown_effect(&job).await
+                ctx.ledger.park_unknown_effect(job).await
             }
         }
     }

@@ -163,7 +163,7 @@ fn register(
 
 async fn handle(wakeup: Wakeup, shop: Data<Shop>) -> Result<(), BoxDynError> {
     let result: Result<(), BoxDynError> = if has_effects(shop.queue) {
-        effect::handle(&shop.ctx, &shop.registry, &wakeup.job_id, &shop.worker).await.map_err(Into::into)
+        effect::handle(&shop.ctx, &shop.registry, &wakeup, &shop.worker).await.map_err(Into::into)
     } else {
         projection::handle(&shop.ctx, &shop.registry, &wakeup).await.map_err(Into::into)
     };

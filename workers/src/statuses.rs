@@ -84,7 +84,7 @@ async fn apply(
     report: &Report<'_>,
 ) -> Result<bool, StoreError> {
     let (job, number) = match &attempt {
-        Some((id, number)) => (ctx.ledger.job(id).await?, Some(*number)),
+        Some((id, number)) => (ctx.reads.row(id).await?, Some(*number)),
         None => (None, None),
     };
     let job = match job {

@@ -12,17 +12,19 @@ mod projection;
 mod row;
 mod survey;
 mod sweep;
+mod together;
 
 use std::time::Duration;
 
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 
-pub use claim::Claim;
+pub use claim::{Claim, Look, Mark};
 pub use outcome::{Fenced, Trouble, Verdict};
 pub use row::{Attempt, AttemptOutcome, JobRow};
 pub use survey::QueueDepth;
 pub use sweep::{Due, Recovered};
+pub use together::Done;
 
 use crate::queue::Queue;
 use crate::store::{Store, StoreError};

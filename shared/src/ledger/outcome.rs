@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use mongodb::bson::{Document, deserialize_from_document, doc, serialize_to_bson};
 
 use super::claim::is_due;
-use super::{AttemptOutcome, JobRow, Ledger};
+use super::{Attempt, AttemptOutcome, JobRow, Ledger};
 use crate::domain::delivery::{News, Reason};
 use crate::domain::jobs::{JobEvent, JobState};
 use crate::domain::time::Time;
@@ -257,11 +257,7 @@ fn tell_story(
         }
     }
     let Some((last, earlier)) = job.attempts.split_last() else { return Ok(()) };
-    let mut last = last.clone();
-    last.sending_at = job.sending_at;
-    last.outcome = Some(verdict.outcome());
-    last.error_class.clone_from(&trouble.class);
-    last.provider_error_code.clone_from(&trouble.provider_code);
+    let last = ended(job, last, verdict, trouble);
     let mut times = doc! { "finishedAt": "$$NOW" };
     if let Verdict::Retry { due_at, .. } = verdict {
         times.insert("nextAttemptAt", ahead(now, *due_at));
@@ -270,6 +266,17 @@ fn tell_story(
     let earlier = doc! { "$literal": serialize_to_bson(earlier)? };
     set.insert("attempts", doc! { "$concatArrays": [earlier, [last]] });
     Ok(())
+}
+
+/// `attempt`, the last of `job`, as its end is told; when that was, the store's clock says.
+pub(super) fn ended(job: &JobRow, attempt: &Attempt, verdict: &Verdict, trouble: &Trouble) -> Attempt {
+    Attempt {
+        sending_at: job.sending_at,
+        outcome: Some(verdict.outcome()),
+        error_class: trouble.class.clone(),
+        provider_error_code: trouble.provider_code.clone(),
+        ..attempt.clone()
+    }
 }
 
 /// The fields of a job that has ended.

@@ -18,10 +18,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn waiting(&self, ids: &[&str]) -> Result<HashMap<String, JobRow>, StoreError> {
+    pub async fn waiting<S: AsRef<str>>(&self, ids: &[S]) -> Result<HashMap<String, JobRow>, StoreError> {
         // In two stages: an expression beside the ids makes SecantusDB read the whole collection.
         let pipeline = [
-            doc! { "$match": { "_id": { "$in": ids }, "state": "queued" } },
+            doc! { "$match": { "_id": { "$in": texts(ids) }, "state": "queued" } },
             doc! { "$match": { "$expr": is_due() } },
         ];
         let rows = self.rows();
@@ -30,12 +30,21 @@ impl Ledger {
         Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
 
+    /// Those of `ids` that exist, in whatever state, in one read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rows_by_id<S: AsRef<str>>(&self, ids: &[S]) -> Result<HashMap<String, JobRow>, StoreError> {
+        let found = self.rows().find(doc! { "_id": { "$in": texts(ids) } }).await?;
+        Ok(found.map_ok(|row| (row.id.clone(), row)).try_collect().await?)
+    }
+
     /// Deletes finished projections in one command.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn remove_done(&self, ids: &[&str]) -> Result<(), StoreError> {
-        self.raw().delete_many(doc! { "_id": { "$in": ids } }).await?;
+    pub async fn remove_done<S: AsRef<str>>(&self, ids: &[S]) -> Result<(), StoreError> {
+        self.raw().delete_many(doc! { "_id": { "$in": texts(ids) } }).await?;
         Ok(())
     }
 
@@ -125,4 +134,8 @@ impl Ledger {
         self.raw().update_one(doc! { "_id": id, "state": "queued" }, update).await?;
         Ok(())
     }
+}
+
+fn texts<S: AsRef<str>>(ids: &[S]) -> Vec<&str> {
+    ids.iter().map(AsRef::as_ref).collect()
 }

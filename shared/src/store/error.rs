@@ -3,7 +3,7 @@
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
 
 /// A failed call. Its text is for logs, never for clients.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No server answers, or not in time: worth another try later.
     #[error("mongodb is away: {0}")]
@@ -27,7 +27,7 @@ impl From<mongodb::bson::error::Error> for StoreError {
 
 impl StoreError {
     /// The error of a call that was given up because no answer came.
-    pub(crate) fn silence() -> Self {
+    pub fn silence() -> Self {
         Self::Away(silence())
     }
 

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde::de::DeserializeOwned;
 
-use super::{Reservation, Scope, Store, StoreError};
+use super::{Event, Reservation, Scope, Store, StoreError};
 use crate::domain::message::Message;
 use crate::domain::thread::Thread;
 use crate::search::IndexKind;
@@ -19,6 +19,14 @@ impl Store {
     /// [`StoreError`].
     pub async fn messages_for_jobs(&self, keys: &[String]) -> Result<HashMap<String, Message>, StoreError> {
         self.by_key("messages", keys, |m: &Message| m.key.clone()).await
+    }
+
+    /// Stored events by id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn events_for_jobs(&self, ids: &[String]) -> Result<HashMap<String, Event>, StoreError> {
+        self.by_key("events", ids, |e: &Event| e.event_id.clone()).await
     }
 
     /// Threads by key.

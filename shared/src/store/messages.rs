@@ -4,11 +4,9 @@ use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
 use super::scan::Scan;
-use super::{Scope, Store, StoreError, duplicate_index};
-use crate::domain::delivery::{Delivery, DeliveryState, News};
+use super::{Scope, Store, StoreError};
 use crate::domain::ids::{MessageId, ThreadId};
 use crate::domain::message::{Message, Source};
-use crate::domain::time::Time;
 use crate::search::{WordQuery, fold};
 
 /// Which messages of a thread a page holds. Refs are exclusive.
@@ -137,72 +135,6 @@ impl Scope {
             messages.reverse();
         }
         Ok(Page { messages, has_more, gave_up })
-    }
-
-    /// Applies `news` to the delivery of message `key`; answers the message after it, or `None` when the news
-    /// was late, repeated or beaten. `provider_id` is kept as the message's `externalMessageId` where it has
-    /// none yet.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn deliver(
-        &self,
-        key: &str,
-        news: &News,
-        mut provider_id: Option<&str>,
-    ) -> Result<Option<Delivery>, StoreError> {
-        loop {
-            let Some(message) = self.message_by_key(key).await? else { return Ok(None) };
-            let Some(now) = &message.delivery else { return Ok(None) };
-            let next = now.after(news);
-            let adopt = provider_id.filter(|_| message.external_message_id.is_none());
-            if next.is_none() && adopt.is_none() {
-                return Ok(None);
-            }
-            let shown = next.clone().unwrap_or_else(|| now.clone());
-            let mut set = doc! {
-                "delivery": mongodb::bson::serialize_to_bson(&shown)?,
-                "updatedAt": message.updated_at.max(news.at),
-            };
-            if let Some(id) = adopt {
-                set.insert("externalMessageId", id);
-            }
-            let guard = doc! {
-                "_id": key,
-                "delivery.state": now.state.as_str(),
-                "delivery.attempt": now.attempt,
-                "delivery.updatedAt": now.updated_at,
-            };
-            let messages = self.store.collection::<Document>("messages");
-            match messages.update_one(guard, doc! { "$set": set }).await {
-                Ok(result) if result.matched_count == 1 => return Ok(next),
-                Ok(_) => {}
-                // The provider gave one id to two messages: the first keeps it.
-                Err(error) if duplicate_index(&error).is_some() => provider_id = None,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Notes on the thread that a WhatsApp message was accepted at `at`; never moves back.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn note_whatsapp_sent(&self, thread_key: &str, at: Time) -> Result<(), StoreError> {
-        let update = doc! { "$max": { "lastWhatsappMessageSentAt": at } };
-        self.store
-            .collection::<Document>("threads")
-            .update_one(doc! { "_id": thread_key, "accountId": self.account.as_str() }, update)
-            .await?;
-        Ok(())
-    }
-
-    /// Whether `state` is what the message's delivery shows now; for tests and the operators' story.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn delivery_state(&self, key: &str) -> Result<Option<DeliveryState>, StoreError> {
-        Ok(self.message_by_key(key).await?.and_then(|m| m.delivery).map(|d| d.state))
     }
 }
 

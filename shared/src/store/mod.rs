@@ -16,6 +16,7 @@
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
 mod audit;
+mod deliveries;
 mod desk;
 mod error;
 mod events;
@@ -54,6 +55,7 @@ pub use threads::{Created, Cursor, ThreadFilter, ThreadPage, View};
 
 use crate::config::Mongodb;
 use crate::domain::ids::AccountId;
+use deliveries::Deliveries;
 use together::Together;
 
 /// How long the driver looks for a server before it gives up, unless the URI says otherwise.
@@ -65,6 +67,7 @@ pub struct Store {
     client: Client,
     db: Database,
     together: Together,
+    deliveries: Deliveries,
 }
 
 /// The part of the database that belongs to one account.
@@ -88,7 +91,8 @@ impl Store {
         let client = Client::with_options(options)?;
         let db = client.database(&config.database);
         let together = Together::start(&db);
-        Ok(Self { client, db, together })
+        let deliveries = Deliveries::start(&db);
+        Ok(Self { client, db, together, deliveries })
     }
 
     /// Makes every index that is absent; safe to run from several processes at once.

@@ -1,5 +1,6 @@
 //! What follows a commit: every job against the provider simulator, on real servers.
 
+mod deliveries;
 mod doubt;
 mod lanes;
 mod poison;

@@ -7,3 +7,4 @@ mod lanes;
 mod model;
 mod outcomes;
 mod sweeps;
+mod together;

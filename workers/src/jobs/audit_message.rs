@@ -22,11 +22,11 @@ impl Projection for AuditMessage {
 
     async fn run(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
         let Some(key) = &row.message else { return Err(JobError::give_up("payload", "no message id")) };
-        let Some(message) = ctx.reads.messages.call(key.clone()).await?.map_err(away)? else {
+        let Some(message) = ctx.reads.message(key).await.map_err(away)? else {
             tracing::info!(message.key = %key, "message is gone, nothing to audit");
             return Ok(());
         };
-        ctx.writes.audit.call(audit_row(&message, row)).await?.map_err(away)
+        ctx.writes.audit(audit_row(&message, row)).await.map_err(away)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sends a message as SMS by Twilio: reservation → guest phone → text. Lane `sms:{thread}`.
 
-use shared::domain::delivery::{Channel, Reason};
+use shared::domain::delivery::Reason;
 use shared::domain::jobs::{DELIVER_SMS, JobKind};
+use shared::ledger::JobRow;
 use shared::providers::Trust;
 use shared::providers::twilio::TwilioChannel;
 use shared::store::StoreError;
@@ -29,9 +30,7 @@ impl Effect for DeliverSms {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),
         };
-        if !sending.begin(Channel::Sms).await? {
-            return Ok(Ending::Overtaken);
-        }
+        let Some(job) = sending.begin().await? else { return Ok(Ending::Overtaken) };
         let channel = TwilioChannel {
             base_url: config.base_url.clone(),
             account_sid: config.account_sid.clone(),
@@ -40,7 +39,7 @@ impl Effect for DeliverSms {
             trust: Trust::Configured,
         };
         let media: Vec<String> = sending.message.attachments.iter().map(|a| a.url.clone()).collect();
-        let callback = callback(ctx, sending);
+        let callback = callback(ctx, job);
         let outcome =
             ctx.providers.twilio.send(&channel, &phone, &sending.message.body, &media, &callback).await;
         sending.learn(&credential, permit, &outcome);
@@ -50,7 +49,7 @@ impl Effect for DeliverSms {
 
 /// Where Twilio reports the status: our job and attempt stand in the signed URL, since Twilio has no idempotency
 /// key (PROTOCOLS 3.3).
-fn callback(ctx: &Context, sending: &Sending<'_>) -> String {
+fn callback(ctx: &Context, job: &JobRow) -> String {
     let base = ctx.config.public_url.as_str().trim_end_matches('/');
-    format!("{base}/webhooks/twilio/status?job={}&a={}", sending.job.id, sending.job.attempt)
+    format!("{base}/webhooks/twilio/status?job={}&a={}", job.id, job.attempt)
 }

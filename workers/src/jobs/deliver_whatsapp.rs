@@ -1,6 +1,6 @@
 //! Sends a message by WhatsApp: reservation → guest phone → text. Lane `whatsapp:{thread}`.
 
-use shared::domain::delivery::{Channel, Reason};
+use shared::domain::delivery::Reason;
 use shared::domain::jobs::{DELIVER_WHATSAPP, JobKind};
 use shared::domain::time::Time;
 use shared::providers::Trust;
@@ -33,9 +33,7 @@ impl Effect for DeliverWhatsapp {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),
         };
-        if !sending.begin(Channel::Whatsapp).await? {
-            return Ok(Ending::Overtaken);
-        }
+        let Some(job) = sending.begin().await? else { return Ok(Ending::Overtaken) };
         let channel = WhatsappChannel {
             base_url: config.base_url.clone(),
             phone_number_id: config.phone_number_id.clone(),
@@ -43,7 +41,7 @@ impl Effect for DeliverWhatsapp {
             trust: Trust::Configured,
         };
         let text = sending.text_with_links();
-        let opaque = sending.job.attempt_ref();
+        let opaque = job.attempt_ref();
         let outcome =
             ctx.providers.whatsapp.send_text(&channel, Recipient::Phone(&phone), &text, &opaque, None).await;
         sending.learn(&credential, permit, &outcome);

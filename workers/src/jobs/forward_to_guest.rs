@@ -1,7 +1,7 @@
 //! Forwards a message to the guest platform as a Standard Webhook. Lane `guest:{thread}`.
 
 use serde_json::json;
-use shared::domain::delivery::{Channel, Reason};
+use shared::domain::delivery::Reason;
 use shared::domain::jobs::{FORWARD_TO_GUEST, JobKind};
 use shared::domain::time::rfc3339;
 use shared::providers::Trust;
@@ -27,13 +27,11 @@ impl Effect for ForwardToGuest {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),
         };
-        if !sending.begin(Channel::Guest).await? {
-            return Ok(Ending::Overtaken);
-        }
+        let Some(job) = sending.begin().await? else { return Ok(Ending::Overtaken) };
         let channel =
             GuestChannel { url: config.url.clone(), secret: config.secret.clone(), trust: Trust::Configured };
         let now = chrono::Utc::now().timestamp();
-        let outcome = ctx.providers.guest.forward(&channel, &sending.job.id, now, &envelope(sending)).await;
+        let outcome = ctx.providers.guest.forward(&channel, &job.id, now, &envelope(sending)).await;
         sending.learn("guest", permit, &outcome);
         Ok(Ending::Answered(Box::new(outcome)))
     }

@@ -1,7 +1,5 @@
 //! Indexes a message and its thread in Elasticsearch. Reads `messages`, `threads`, `reservations`.
 
-use std::sync::Arc;
-
 use shared::domain::jobs::{INDEX_MESSAGE, JobKind};
 use shared::ledger::JobRow;
 use shared::search::{IndexError, IndexOp, MessageDoc};
@@ -26,7 +24,7 @@ impl Projection for IndexMessage {
 
 async fn index(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
     let Some(key) = &row.message else { return Err(JobError::give_up("payload", "no message id")) };
-    let Some(message) = ctx.reads.messages.call(key.clone()).await?.map_err(away)? else {
+    let Some(message) = ctx.reads.message(key).await.map_err(away)? else {
         tracing::info!(message.key = %key, "message is gone, nothing to index");
         return Ok(());
     };
@@ -43,6 +41,6 @@ pub(super) async fn submit(ctx: &Context, op: impl Into<IndexOp>) -> Result<(), 
 }
 
 /// MongoDB did not answer.
-pub(super) fn away(error: Arc<StoreError>) -> JobError {
+pub(super) fn away(error: StoreError) -> JobError {
     JobError::retry("store", error)
 }

@@ -23,14 +23,14 @@ impl Projection for IndexThread {
 /// Writes the thread of `row` as it is now.
 pub(super) async fn index_thread(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
     let Some(key) = &row.thread else { return Err(JobError::give_up("payload", "no thread id")) };
-    let Some(thread) = ctx.reads.threads.call(key.clone()).await?.map_err(away)? else {
+    let Some(thread) = ctx.reads.thread(key).await.map_err(away)? else {
         tracing::info!(thread.key = %key, "thread is gone, nothing to index");
         return Ok(());
     };
     let reservation = match &thread.reservation_id {
         Some(id) => {
             let key = shared::domain::ids::key(&thread.account_id, id);
-            ctx.reads.reservations.call(key).await?.map_err(away)?
+            ctx.reads.reservation(&key).await.map_err(away)?
         }
         None => None,
     };

@@ -23,6 +23,7 @@ use shared::ledger::JobRow;
 use shared::store::StoreError;
 
 use crate::context::Context;
+use crate::effect::Turn;
 use crate::outbound::Ending;
 
 /// Why a projection could not be done now, or ever.
@@ -48,12 +49,6 @@ impl JobError {
     }
 }
 
-impl From<crate::coalesce::Closed> for JobError {
-    fn from(closed: crate::coalesce::Closed) -> Self {
-        Self::retry("stopping", closed)
-    }
-}
-
 /// An idempotent job that brings a store up to date with MongoDB. Running it twice has one effect.
 pub trait Projection: Send + Sync + 'static {
     /// Name on the wire and queue.
@@ -74,16 +69,23 @@ pub trait Effect: Send + Sync + 'static {
     /// The effect may be repeated without harm: a lost outcome is simply tried again.
     const IDEMPOTENT: bool;
 
-    /// Does it, and tells how it ended. Calls [`Sending::begin`] right before the request is written.
+    /// It does something that others see before its request: the job is claimed before anything is read.
+    const CLAIM_FIRST: bool = false;
+
+    /// Does it, and tells how it ended. Calls [`Sending::begin`] right before the request is written, and
+    /// without [`Effect::CLAIM_FIRST`] does nothing that others see before it.
     fn run(ctx: &Context, sending: &Sending<'_>) -> impl Future<Output = Result<Ending, StoreError>> + Send;
 }
 
-/// A claimed effect with what it is about.
+/// An effect at the head of its lane, with what it is about.
 pub struct Sending<'a> {
+    /// The job as claimed, or before that as it stood when the worker was woken; [`Sending::begin`] answers it as
+    /// claimed.
     pub job: &'a JobRow,
     pub message: &'a Message,
     pub thread: &'a Thread,
     pub ctx: &'a Context,
+    pub(crate) turn: &'a Turn,
 }
 
 /// How long past the provider's deadline an effect may take for its own reads and writes.

@@ -17,6 +17,8 @@ impl Effect for NotifyAgent {
     const KIND: JobKind = NOTIFY_AGENT;
     const ATTEMPTS_MAX: u32 = notices::ATTEMPTS_MAX;
     const IDEMPOTENT: bool = false;
+    // The notice of what was mailed.
+    const CLAIM_FIRST: bool = true;
 
     async fn run(ctx: &Context, sending: &Sending<'_>) -> Result<Ending, StoreError> {
         let Some(uid) = &sending.job.recipient else { return Ok(notices::skipped("no_recipient")) };

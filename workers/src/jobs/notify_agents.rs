@@ -18,6 +18,8 @@ impl Effect for NotifyAgents {
     const ATTEMPTS_MAX: u32 = 12;
     // The parts have the same ids each time.
     const IDEMPOTENT: bool = true;
+    // The parts.
+    const CLAIM_FIRST: bool = true;
 
     async fn run(ctx: &Context, sending: &Sending<'_>) -> Result<Ending, StoreError> {
         if ctx.providers.mail.is_none() {

@@ -16,6 +16,8 @@ impl Effect for NotifyCustomer {
     const KIND: JobKind = NOTIFY_CUSTOMER;
     const ATTEMPTS_MAX: u32 = notices::ATTEMPTS_MAX;
     const IDEMPOTENT: bool = false;
+    // The notice of what was mailed.
+    const CLAIM_FIRST: bool = true;
 
     async fn run(ctx: &Context, sending: &Sending<'_>) -> Result<Ending, StoreError> {
         match notices::customer_of(ctx, sending.thread).await? {

@@ -18,14 +18,12 @@ impl Projection for ProcessEvent {
 
     async fn run(ctx: &Context, row: &JobRow) -> Result<(), JobError> {
         let Some(id) = &row.event else { return Err(JobError::give_up("payload", "no event id")) };
-        let read = ctx.store.event(id).await.map_err(|e| JobError::retry("store", e))?;
-        let Some(event) = read else {
+        let Some(event) = ctx.reads.event(id).await.map_err(away)? else {
             tracing::info!(event.id = %id, "event is gone, nothing to do");
             return Ok(());
         };
         let state = process(ctx, &event).await?;
-        let noted = ctx.writes.events.call((id.clone(), state)).await?;
-        noted.map_err(away)
+        ctx.writes.set_event_state(id, state).await.map_err(away)
     }
 }
 

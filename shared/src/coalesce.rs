@@ -1,11 +1,19 @@
 //! Many callers, one command: what waits while the last command is in flight goes out together in the next.
 //!
-//! No timer: a lone caller is served at once, and the batch grows with the load.
+//! A lone caller is served at once, and the batch grows with the load. Where nobody waits for the outcome, a command
+//! that found little to do may be followed by a rest, so that the next finds more.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+
+/// A command with fewer keys than this is followed by the rest.
+const FEW: usize = 32;
+
+/// After which a command without an answer is given up: those behind it must not wait for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gathers calls. Clones share one task, which ends when the last clone is dropped.
 #[derive(Debug)]
@@ -19,9 +27,9 @@ impl<K, V> Clone for Coalescer<K, V> {
     }
 }
 
-/// The gathering task is gone: the process is stopping.
+/// There is no answer: the command took too long, or the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the process is stopping")]
+#[error("no answer in time, or the process is stopping")]
 pub struct Closed;
 
 impl<K: Send + 'static, V: Send + 'static> Coalescer<K, V> {
@@ -31,16 +39,33 @@ impl<K: Send + 'static, V: Send + 'static> Coalescer<K, V> {
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Vec<V>> + Send + 'static,
     {
+        Self::resting(name, max, Duration::ZERO, command)
+    }
+
+    /// As [`Coalescer::start`], with a pause of `rest` after a command that had few keys.
+    pub fn resting<F, Fut>(name: &'static str, max: usize, rest: Duration, command: F) -> Self
+    where
+        F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<V>> + Send + 'static,
+    {
         let (waiting, mut inbox) = mpsc::channel::<(K, oneshot::Sender<V>)>(max * 4);
         let command = Arc::new(command);
-        shared::task::spawn(name, async move {
+        crate::task::spawn(name, async move {
             let mut batch = Vec::with_capacity(max);
             while inbox.recv_many(&mut batch, max).await > 0 {
                 let (keys, answers): (Vec<K>, Vec<_>) = batch.drain(..).unzip();
                 metrics::histogram!("coalesced_calls", "command" => name).record(keys.len() as f64);
-                for (value, answer) in command(keys).await.into_iter().zip(answers) {
+                let few = keys.len() < FEW;
+                let Ok(values) = tokio::time::timeout(PATIENCE, command(keys)).await else {
+                    tracing::warn!(command = name, "no answer in time");
+                    continue;
+                };
+                for (value, answer) in values.into_iter().zip(answers) {
                     // A caller that went away needs no answer.
                     let _ = answer.send(value);
+                }
+                if few && !rest.is_zero() {
+                    tokio::time::sleep(rest).await;
                 }
             }
         });

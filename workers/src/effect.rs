@@ -110,10 +110,10 @@ pub(crate) async fn run<E: Effect>(ctx: &Context, turn: &Turn) -> Result<(), Sto
         None => None,
     };
     let ending = attempt::<E>(ctx, turn, message.as_ref()).await?;
-    shared::failpoint::hit("send.after").await;
     if matches!(ending, Ending::Overtaken) {
         return Ok(());
     }
+    shared::failpoint::hit("send.after").await;
     let Some(job) = turn.claimed(ctx).await? else { return Ok(()) };
     metrics::histogram!("job_queue_wait_seconds", "queue" => job.queue.as_str())
         .record(waited.max(0) as f64 / 1e3);

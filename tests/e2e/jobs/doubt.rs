@@ -73,7 +73,10 @@ async fn s24_resend_once_sends_a_second_time_and_never_a_third() {
     let order = StatusOrder { message: first, status: "delivered".into(), code: None, copies: None };
     app.simulator.send_status(&order).expect("a known message");
     app.delivery_of(&message, "delivered").await;
-    assert_eq!(app.job_of(&message, "deliver_whatsapp").await.state, JobState::Done);
+    app.eventually("the end of the job", async || {
+        (app.job_of(&message, "deliver_whatsapp").await.state == JobState::Done).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

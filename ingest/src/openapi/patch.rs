@@ -1,5 +1,6 @@
 //! Mends what poem-openapi cannot say: closed request schemas, where null is taken, the exact version, and
-//! that an operation without a scheme is open to all.
+//! that an operation without a scheme is open to all. A reference stands alone in its `allOf`: generators of clients
+//! drop whole schemas over a second member that only describes.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ const TOGETHER: [(&str, &[&str]); 1] = [("supportToken", &["supportSession", "de
 /// Mends a generated document.
 pub(super) fn mend(mut document: Value) -> Value {
     document["openapi"] = json!(VERSION);
+    unwrap_descriptions(&mut document);
     let types = component_types(&document);
     for name in schemas::reached_from_requests(&document) {
         if let Some(schema) = document.pointer_mut("/components/schemas").and_then(|all| all.get_mut(&name)) {
@@ -25,6 +27,22 @@ pub(super) fn mend(mut document: Value) -> Value {
     }
     mend_operations(&mut document);
     document
+}
+
+/// Takes members that only describe out of every `allOf`; the description stands beside it already.
+fn unwrap_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(parts) = object.get_mut("allOf").and_then(Value::as_array_mut) {
+                parts.retain(|part| {
+                    part.as_object().is_none_or(|part| part.keys().any(|key| key != "description"))
+                });
+            }
+            object.values_mut().for_each(unwrap_descriptions);
+        }
+        Value::Array(values) => values.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
 }
 
 /// The `type` of every component schema.
@@ -146,6 +164,7 @@ mod tests {
             (property("inner")["type"].clone(), property("inner")["nullable"].clone()),
             (json!("object"), json!(true))
         );
+        assert_eq!(property("inner")["allOf"], json!([{"$ref": "#/components/schemas/Inner"}]));
         assert_eq!(property("size")["enum"], json!(["s", null]));
         assert_eq!(property("any"), json!({}));
     }

@@ -42,15 +42,19 @@ impl Ledger {
         let ours = doc! { "$and": [is_due(), doc! { "$in": [seen(), doc! { "$literal": names(jobs) }] }] };
         let update = vec![doc! { "$replaceWith": { "$cond": [ours, claimed, "$$ROOT"] } }];
         let filter = doc! { "_id": { "$in": &ids }, "state": "queued" };
+        let updated = self.raw().update_many(filter, update).await;
         // The lane's mutex of one of them: those before it are claimed or none is, the rest is tried one by one.
-        let alone = match self.raw().update_many(filter, update).await {
-            Ok(_) => false,
-            Err(error) if duplicate_index(&error).is_some() => true,
-            Err(error) => return Err(error.into()),
-        };
+        let alone = updated.as_ref().is_err_and(|error| duplicate_index(error).is_some());
+        // After any other failure, what was claimed is ours all the same: left alone, it would be in doubt.
         let found = self.rows().find(doc! { "_id": { "$in": ids }, "group": group }).await?;
         let mut rows: HashMap<String, JobRow> =
             found.map_ok(|row| (row.id.clone(), row)).try_collect().await?;
+        if let Err(error) = updated
+            && !alone
+            && rows.is_empty()
+        {
+            return Err(error.into());
+        }
         // The same job twice is one claim.
         let taken: Vec<Option<JobRow>> = jobs.iter().map(|job| rows.remove(&job.id)).collect();
         if !alone {

@@ -102,8 +102,8 @@ async fn a_stopping_program_says_good_bye() {
     clients.hears("poll", "connect").await;
     let stopped = tokio::time::timeout(Duration::from_secs(10), second.stop());
     stopped.await.expect("hanging polls and open websockets do not hold it up");
-    for id in ["ws", "poll"] {
-        // After which clients come again by themselves.
-        assert_eq!(clients.hears(id, "disconnect").await, "transport close", "{id}");
-    }
+    // After either, clients come again by themselves. Between two polls nobody is there to be told.
+    assert_eq!(clients.hears("ws", "disconnect").await, "transport close");
+    let heard = clients.hears("poll", "disconnect").await;
+    assert!(["transport close", "transport error"].iter().any(|reason| heard == *reason), "{heard}");
 }

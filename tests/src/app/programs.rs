@@ -302,9 +302,28 @@ impl Programs {
     pub async fn until(&self, what: &str, mut look: impl AsyncFnMut(&Self) -> bool) {
         let deadline = Instant::now() + HEALED;
         while !look(self).await {
-            assert!(Instant::now() < deadline, "{what} did not happen within {HEALED:?}");
+            if Instant::now() >= deadline {
+                panic!("{what} did not happen within {HEALED:?}: {}", self.standing().await);
+            }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// How jobs and messages stand, without what they say.
+    async fn standing(&self) -> String {
+        let jobs = self.jobs(doc! {}).await;
+        let jobs = jobs.iter().map(|job| {
+            let (state, message) = (job.state.as_str(), job.message.as_deref().unwrap_or("-"));
+            format!("{} of {message}: {state}, attempt {}, starts {}", job.name, job.attempt, job.starts)
+        });
+        let db = self.store().raw();
+        let messages = db.collection::<Document>("messages").find(doc! {}).sort(doc! { "_id": 1 });
+        let messages: Vec<Document> = messages.await.expect("read").try_collect().await.expect("read");
+        let messages = messages.iter().map(|message| {
+            let delivery = message.get_document("delivery").ok().and_then(|d| d.get_str("state").ok());
+            format!("{}: {}", message.get_str("_id").unwrap_or("-"), delivery.unwrap_or("-"))
+        });
+        jobs.chain(messages).collect::<Vec<_>>().join("; ")
     }
 
     /// Waits until nothing is queued or running.

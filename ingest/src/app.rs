@@ -36,8 +36,7 @@ impl App {
         let redis = &config.redis;
         let (live, ears) =
             shared::live::connect(redis.url.expose(), &redis.prefix).context("prepare redis")?;
-        let presence =
-            RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?;
+        let presence = RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?;
         let services = Services::start(config, live).await?;
         Ok(Self { services, ears, presence })
     }

@@ -6,6 +6,7 @@ mod backend;
 mod commit;
 mod compose;
 mod desk;
+mod docs;
 mod faults;
 mod jobs;
 mod ledger;

@@ -1,6 +1,9 @@
 //! Creating, listing, changing and reading threads.
 
+use std::time::{Duration, Instant};
+
 use mongodb::bson::doc;
+use rand::Rng as _;
 use shared::domain::Time;
 use shared::domain::actor::{Actor, Role};
 use shared::domain::ids::{MessageId, ThreadId};
@@ -12,8 +15,11 @@ use super::views::last_message_keys;
 use super::{Chat, KeyForm, ThreadView, Trace};
 use crate::http::{ApiError, Code};
 
-/// Times that a change by hand is tried again after another writer was faster.
-const TRIES: usize = 16;
+/// How long a change by hand is tried again while other writers are faster. A lively thread is written dozens of times a
+/// second, each time by one of those who want to.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest pause before the next try.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 
 impl Chat {
     /// Creates a thread; the status is that of the first answer when it was created before.
@@ -191,7 +197,8 @@ impl Chat {
         change: impl Fn(&Thread) -> Result<Option<Thread>, shared::domain::Rejection>,
     ) -> Result<Thread, ApiError> {
         let scope = self.store.account(&actor.account);
-        for _ in 0..TRIES {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let thread = scope.thread(id).await?.ok_or_else(|| ApiError::not_found("thread"))?;
             let Some(next) = change(&thread)? else { return Ok(thread) };
             let job = self.index_job(&next, trace);
@@ -201,8 +208,12 @@ impl Chat {
                 self.announce_change(&thread, &next);
                 return Ok(next);
             }
+            if Instant::now() > deadline {
+                return Err(ApiError::unavailable(anyhow::anyhow!("the thread changes too fast")));
+            }
+            let pause = PAUSE_MAX.mul_f64(rand::rng().random_range(0.0..1.0));
+            tokio::time::sleep(pause).await;
         }
-        Err(ApiError::unavailable(anyhow::anyhow!("the thread changes too fast")))
     }
 
     async fn view(&self, thread: Thread, actor: &Actor) -> Result<ThreadView, ApiError> {

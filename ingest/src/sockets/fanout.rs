@@ -88,11 +88,8 @@ impl Hall {
         let by_them = |socket: &SocketRef| occupant(socket).is_some_and(|o| o.actor.uid == message.author_id);
         let (own, others): (Vec<_>, Vec<_>) = guests.into_iter().partition(by_them);
         // The view decides once more: a guest's has no notes.
-        let readers = [
-            (staff, Role::Agent, None),
-            (own, Role::Guest, Some(true)),
-            (others, Role::Guest, Some(false)),
-        ];
+        let readers =
+            [(staff, Role::Agent, None), (own, Role::Guest, Some(true)), (others, Role::Guest, Some(false))];
         for (sockets, role, is_mine) in readers {
             let view = MessageView::of(message.clone(), role).filter(|_| !sockets.is_empty());
             let Some(view) = view else { continue };

@@ -39,7 +39,8 @@ async fn keep(seats: Seats, register: RedisPresence) {
             () = seats.changed() => false,
         };
         let here = seats.callers();
-        let entered: Vec<Caller> = here.iter().filter(|caller| all || !known.contains(*caller)).cloned().collect();
+        let entered: Vec<Caller> =
+            here.iter().filter(|caller| all || !known.contains(*caller)).cloned().collect();
         let left: Vec<Caller> = known.difference(&here).cloned().collect();
         for batch in entered.chunks(BATCH_MAX) {
             note(register.keep_online(batch, HOLD).await);

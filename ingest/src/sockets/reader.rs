@@ -7,11 +7,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::domain::Time;
 use shared::domain::actor::Role;
 use shared::domain::ids::{AccountId, MessageId, ThreadId, Uid};
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
-use shared::domain::Time;
 use shared::live::{LiveEvent, Missed};
 use shared::store::{Scope, StoreError};
 use socketioxide::extract::SocketRef;

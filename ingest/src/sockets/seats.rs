@@ -41,7 +41,12 @@ pub(super) struct Seat {
 
 impl Seats {
     pub(super) fn new(config: &config::Sockets) -> Self {
-        Self { taken: Arc::default(), changed: Arc::default(), max: config.max, per_caller: config.per_caller }
+        Self {
+            taken: Arc::default(),
+            changed: Arc::default(),
+            max: config.max,
+            per_caller: config.per_caller,
+        }
     }
 
     /// A seat for `actor`.

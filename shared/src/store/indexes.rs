@@ -35,8 +35,47 @@ fn ttl(name: &str, field: &str, after: Duration) -> IndexModel {
     IndexModel::builder().keys(doc! { field: 1 }).options(options).build()
 }
 
-fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
-    let exists = |field: &str| doc! { field: { "$exists": true } };
+/// Collections with their indexes.
+type Table = Vec<(&'static str, Vec<IndexModel>)>;
+
+fn exists(field: &str) -> Document {
+    doc! { field: { "$exists": true } }
+}
+
+fn table() -> Table {
+    let mut table = conversations();
+    table.extend(desk());
+    table
+}
+
+/// The support desk's own documents.
+fn desk() -> Table {
+    vec![
+        (
+            "supportTokens",
+            vec![
+                unique("hash", doc! { "hash": 1 }, None),
+                partial("previous", doc! { "previous.hash": 1 }, exists("previous.hash")),
+                plain("account", doc! { "accountId": 1 }),
+            ],
+        ),
+        (
+            "supportSessions",
+            vec![
+                plain("token", doc! { "accountId": 1, "tokenId": 1 }),
+                // A document goes when the time in it has come.
+                ttl("expired", "expiresAt", Duration::ZERO),
+            ],
+        ),
+        (
+            "customers",
+            vec![unique("identity", doc! { "accountId": 1, "identityId": 1 }, Some(exists("identityId")))],
+        ),
+    ]
+}
+
+/// Conversations, what follows from them, and what comes in.
+fn conversations() -> Table {
     vec![
         (
             "threads",
@@ -81,26 +120,6 @@ fn table() -> Vec<(&'static str, Vec<IndexModel>)> {
         // Whom an unassigned room's mails go to.
         ("users", vec![partial("email", doc! { "accountId": 1, "role": 1 }, exists("email"))]),
         ("idempotency", vec![ttl("ttl", "createdAt", IDEMPOTENCY_TTL)]),
-        (
-            "supportTokens",
-            vec![
-                unique("hash", doc! { "hash": 1 }, None),
-                partial("previous", doc! { "previous.hash": 1 }, exists("previous.hash")),
-                plain("account", doc! { "accountId": 1 }),
-            ],
-        ),
-        (
-            "supportSessions",
-            vec![
-                plain("token", doc! { "accountId": 1, "tokenId": 1 }),
-                // A document goes when the time in it has come.
-                ttl("expired", "expiresAt", Duration::ZERO),
-            ],
-        ),
-        (
-            "customers",
-            vec![unique("identity", doc! { "accountId": 1, "identityId": 1 }, Some(exists("identityId")))],
-        ),
         (
             "audit",
             vec![

@@ -24,10 +24,13 @@ function connect({ id, url, auth, transports, reconnection, headers }) {
     ...(headers ? { extraHeaders: headers } : {}),
   });
   sockets.set(id, socket);
+  // The transport may be upgraded before the credentials are checked.
+  socket.io.on('open', () => {
+    const upgraded = (transport) => tell({ id, event: 'upgrade', data: { transport: transport.name } });
+    socket.io.engine.once('upgrade', upgraded);
+  });
   socket.on('connect', () => {
-    const { engine } = socket.io;
-    tell({ id, event: 'connect', data: { transport: engine.transport.name } });
-    engine.once('upgrade', (transport) => tell({ id, event: 'upgrade', data: { transport: transport.name } }));
+    tell({ id, event: 'connect', data: { transport: socket.io.engine.transport.name } });
   });
   socket.on('connect_error', (error) => {
     tell({ id, event: 'connect_error', data: { message: error.message, data: error.data ?? null } });

@@ -1,7 +1,7 @@
 //! The test list of the document that describes the support desk, by name and with its own bodies.
 
 use serde_json::{Value, json};
-use tests::app::{DESK, TestApp};
+use tests::app::{DESK, SocketClients, TestApp};
 
 /// Checks that `message` is the projection of the contract with this content and type.
 fn check_projection(message: &Value, room: &str, conversation: &str, content: &str, kind: &str) {
@@ -19,6 +19,9 @@ fn check_projection(message: &Value, room: &str, conversation: &str, content: &s
 async fn should_send_text_message_to_customer() {
     let app = TestApp::ingest_only().await;
     let widget = app.widget("device-1").await;
+    let mut clients = SocketClients::start().await;
+    clients.connect("customer", app.url(), widget.auth()).await;
+    clients.hears("customer", "connect").await;
     let body = json!({
         "room_id": widget.room,
         "message": { "type": "text", "content": "Hello! How can I assist you today?" },
@@ -32,12 +35,18 @@ async fn should_send_text_message_to_customer() {
     let page = widget.page("").expect(200).await;
     assert_eq!(page["messages"][0]["_id"], message["_id"]);
     assert_eq!(page["messages"][0]["is_mine"], false);
+    let heard = clients.hears("customer", "newMessage").await;
+    assert_eq!((&heard["type"], &heard["message"]["_id"]), (&json!("team"), &message["_id"]));
 }
 
 #[tokio::test]
 async fn should_not_broadcast_notes_to_customer() {
     let app = TestApp::ingest_only().await;
     let widget = app.widget("device-1").await;
+    let mut clients = SocketClients::start().await;
+    clients.connect("customer", app.url(), widget.auth()).await;
+    clients.hears("customer", "connect").await;
+    clients.join("ben", app.url(), &app.agent("ben")).await;
     let note = json!({ "type": "note", "content": "Customer seems frustrated. Offer discount if needed." });
     let sent = app.agent("anna").desk_send(&widget.room, note).await;
     assert_eq!(sent["type"], "note");
@@ -45,17 +54,30 @@ async fn should_not_broadcast_notes_to_customer() {
     assert_eq!((&page["messages"], &page["hasMore"]), (&json!([]), &json!(false)));
     let read = widget.call(reqwest::Method::POST, "/message/read").json(&json!({ "room_id": widget.room }));
     assert_eq!(read.expect(200).await["unread_count"], 0);
+    let heard = clients.hears("ben", "newMessage").await;
+    assert_eq!((&heard["type"], &heard["message"]["type"]), (&json!("team"), &json!("note")));
+    let after = app.agent("anna").reply(&widget.room, "What a pity. Here is a discount.").await;
+    assert_eq!(
+        clients.hears("customer", "newMessage").await["message"]["_id"],
+        after["_id"],
+        "and no note before"
+    );
+    assert!(!clients.all_heard("customer").contains("frustrated"));
 }
 
 #[tokio::test]
 async fn should_send_message_from_widget() {
     let app = TestApp::ingest_only().await;
     let widget = app.widget("device-1").await;
+    let mut clients = SocketClients::start().await;
+    clients.join("anna", app.url(), &app.agent("anna")).await;
     let message = widget.say("I need help with my account").await;
     check_projection(&message, &widget.room, &widget.conversation, "I need help with my account", "text");
     assert_eq!(message["seq"], 1);
     let rooms = app.agent("anna").get(&format!("{DESK}/rooms")).expect(200).await;
     assert_eq!(rooms["rooms"][0]["unread_count"], 1, "raises what is unread for agents");
+    let heard = clients.hears("anna", "newMessage").await;
+    assert_eq!((&heard["type"], &heard["message"]["_id"]), (&json!("support"), &message["_id"]));
 }
 
 #[tokio::test]

@@ -45,15 +45,33 @@ async fn both_sides_of_a_room_hear_the_desks_projection() {
     assert_eq!(other["message"], more(&answered, json!({ "sender_type": "agent", "is_mine": false })));
     let resumed = clients.ask("customer", "resume", json!({ "threadId": widget.room, "afterSeq": 0 })).await;
     assert_eq!(resumed, json!({ "messages": [own["message"], other["message"]], "hasMore": false }));
-    let read = json!({ "room_id": widget.room, "up_to": answered["_id"] });
-    app.agent("anna").post(&format!("{DESK}/message/read"), read).expect(200).await;
-    widget.say("thanks").await;
-    let up_to = json!({ "room_id": widget.room, "up_to": asked["_id"] });
-    widget.call(reqwest::Method::POST, "/message/read").json(&up_to).expect(200).await;
-    for (id, left) in [("anna", 0), ("customer", 0)] {
+}
+
+#[tokio::test]
+async fn both_sides_are_told_what_is_left_unread_as_the_desk_counts_it() {
+    let app = TestApp::ingest_only().await;
+    let widget = app.widget("device-1").await;
+    let (adam, beth) = (app.admin("adam"), app.admin("beth"));
+    let mut clients = SocketClients::start().await;
+    clients.join("adam", app.url(), &adam).await;
+    join(&mut clients, "customer", app.url(), &widget).await;
+    let one = widget.say("one").await;
+    widget.say("two").await;
+    beth.desk_send(&widget.room, json!({ "type": "note", "content": "hm" })).await;
+    let three = beth.reply(&widget.room, "three").await;
+    beth.reply(&widget.room, "four").await;
+    for (up_to, left) in [(&one, 1), (&three, 0)] {
+        let read = json!({ "room_id": widget.room, "up_to": up_to["_id"] });
+        let answered = adam.post(&format!("{DESK}/message/read"), read.clone()).expect(200).await;
+        assert_eq!(answered["unread_count"], left, "the customer's only");
         let wanted = json!({ "threadId": widget.room, "unreadCount": left });
-        assert_eq!(clients.hears(id, "unreadChanged").await, wanted, "{id}");
+        clients.hears_where("adam", "unreadChanged", |data| *data == wanted).await;
     }
+    let read = json!({ "room_id": widget.room, "up_to": three["_id"] });
+    let answered = widget.call(reqwest::Method::POST, "/message/read").json(&read).expect(200).await;
+    assert_eq!(answered["unread_count"], 1);
+    let wanted = json!({ "threadId": widget.room, "unreadCount": 1 });
+    assert_eq!(clients.hears("customer", "unreadChanged").await, wanted, "and no note");
 }
 
 #[tokio::test]
@@ -121,7 +139,11 @@ async fn the_rooms_of_others_are_not_there() {
             ("typing", json!({ "threadId": thread, "typing": true })),
         ] {
             let answer = clients.ask("customer", event, asked).await;
-            assert_eq!(answer["error"], json!({ "code": "not_found", "message": "no such room" }), "{thread}");
+            assert_eq!(
+                answer["error"],
+                json!({ "code": "not_found", "message": "no such room" }),
+                "{thread}"
+            );
         }
     }
     other.say("canary").await;
@@ -130,7 +152,10 @@ async fn the_rooms_of_others_are_not_there() {
     clients.hears_where("customer", "newMessage", |data| data["message"]["content"] == "own").await;
     clients.hears_where("customer", "threadUpdated", |data| data["thread"]["seq"] == 1).await;
     let heard = clients.all_heard("customer");
-    assert!(!heard.contains("canary") && !heard.contains(&slipped) && !heard.contains(&other.room), "{heard}");
+    assert!(
+        !heard.contains("canary") && !heard.contains(&slipped) && !heard.contains(&other.room),
+        "{heard}"
+    );
 }
 
 #[tokio::test]

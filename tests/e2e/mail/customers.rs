@@ -79,7 +79,10 @@ async fn a_customer_at_a_widget_is_told_at_the_address_that_was_verified() {
     app.agent("anna").reply(&wanda.room, "we come at nine").await;
     let mail = mails(&app, &smtp, 1).await.remove(0);
     assert_eq!(mail.to, [address("wanda")]);
-    assert!(mail.header("to").contains("Wanda Widget") && mail.plain.contains("we come at nine"), "{mail:#?}");
+    assert!(
+        mail.header("to").contains("Wanda Widget") && mail.plain.contains("we come at nine"),
+        "{mail:#?}"
+    );
     wanda.say("thank you").await;
     let mail = mails(&app, &smtp, 2).await.remove(1);
     assert_eq!(mail.to, [address("anna")], "whom the first reply has assigned");

@@ -371,7 +371,11 @@ fn free_address() -> String {
     listener.local_addr().expect("an address").to_string()
 }
 
-fn beside_the_tests(program: &str) -> PathBuf {
+/// Where a program of the workspace lies that was built with the tests.
+///
+/// # Panics
+/// When the tests do not know where they lie themselves.
+pub fn beside_the_tests(program: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the path of the tests");
     let folder = tests.parent().and_then(|deps| deps.parent()).expect("target/release");
     folder.join(program)

@@ -6,7 +6,9 @@ use url::Url;
 /// `None` for anything but a plain `http` or `https` origin.
 pub(super) fn normalized(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
-    let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    // A star is a host to the parser; it would match no browser.
+    let named = url.host_str().is_some_and(|host| !host.contains('*'));
+    let web = matches!(url.scheme(), "http" | "https") && named;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     let nobody = url.username().is_empty() && url.password().is_none();
     (web && bare && nobody).then(|| url.origin().ascii_serialization())

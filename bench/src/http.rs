@@ -40,11 +40,22 @@ pub(crate) fn request(
     bearer: Option<&str>,
     body: Option<&[u8]>,
 ) -> Vec<u8> {
+    let bearer = bearer.map(|token| format!("Bearer {token}"));
+    let bearer = bearer.as_deref().map(|value| ("authorization", value));
+    request_with(method, host, path, bearer.as_slice(), body)
+}
+
+/// The bytes of a request with these headers.
+pub(crate) fn request_with(
+    method: &str,
+    host: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Vec<u8> {
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n").into_bytes();
-    if let Some(token) = bearer {
-        bytes.extend_from_slice(b"authorization: Bearer ");
-        bytes.extend_from_slice(token.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
+    for (name, value) in headers {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     if let Some(body) = body {
         let head = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());

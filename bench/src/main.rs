@@ -12,8 +12,12 @@ mod posts;
 mod process;
 mod report;
 mod searchable;
+mod socket;
+mod sockets;
 mod stack;
 mod town;
+mod views;
+mod volume;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,12 +73,15 @@ pub(crate) struct Options {
     /// memory: messages that are posted.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) messages: usize,
-    /// growth: stored messages at the first and at the last measurement.
+    /// growth: stored messages at the first and at the last measurement; views: the last counts.
     #[arg(long, value_delimiter = ',', default_value = "10000,200000")]
     pub(crate) stored: Vec<usize>,
     /// latency: messages per rate.
     #[arg(long, default_value_t = 2_000)]
     pub(crate) samples: usize,
+    /// sockets: how many are connected; a fifth of them are agents.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(10..=5_000))]
+    pub(crate) sockets: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,6 +100,10 @@ enum Name {
     Memory,
     /// The cost of a message in a small and in a large store.
     Growth,
+    /// From a post to the sockets of those who may see it, over two ingests.
+    Sockets,
+    /// Lists of messages and threads in a large store, against the same finds; search.
+    Views,
 }
 
 impl Name {
@@ -105,6 +116,8 @@ impl Name {
             Name::Searchable => searchable::run(options).await,
             Name::Memory => memory::run(options).await,
             Name::Growth => growth::run(options).await,
+            Name::Sockets => sockets::run(options).await,
+            Name::Views => views::run(options).await,
         }
     }
 }

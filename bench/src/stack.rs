@@ -192,6 +192,11 @@ impl Stack {
         output(&self.bin.join("ingest"), &args, &self.env).await
     }
 
+    /// Runs a command of `workers` to its end; answers what it prints.
+    pub(crate) async fn command(&self, args: &[&str]) -> anyhow::Result<String> {
+        output(&self.bin.join("workers"), args, &self.env).await
+    }
+
     /// The processes whose CPU counts, by name.
     pub(crate) fn processes(&self) -> Vec<(&'static str, Pid)> {
         let mut all: Vec<_> =

@@ -12,4 +12,5 @@ mod seed;
 mod sending;
 mod sessions;
 mod tokens;
+mod unread_model;
 mod walk;

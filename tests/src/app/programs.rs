@@ -317,8 +317,9 @@ impl Programs {
             format!("{} of {message}: {state}, attempt {}, starts {}", job.name, job.attempt, job.starts)
         });
         let db = self.store().raw();
-        let messages = db.collection::<Document>("messages").find(doc! {}).sort(doc! { "_id": 1 });
-        let messages: Vec<Document> = messages.await.expect("read").try_collect().await.expect("read");
+        let messages = db.collection::<Document>("messages");
+        let sorted = messages.find(doc! {}).sort(doc! { "_id": 1 });
+        let messages: Vec<Document> = sorted.await.expect("read").try_collect().await.expect("read");
         let messages = messages.iter().map(|message| {
             let delivery = message.get_document("delivery").ok().and_then(|d| d.get_str("state").ok());
             format!("{}: {}", message.get_str("_id").unwrap_or("-"), delivery.unwrap_or("-"))

@@ -17,6 +17,7 @@ use shared::search::{BatchLimits, Batcher, SearchIndex};
 use shared::store::Store;
 
 use crate::batches::{Reads, Writes};
+use crate::effect::Turns;
 
 /// Rest of the indexer after a small bulk.
 const INDEX_REST: std::time::Duration = std::time::Duration::from_millis(150);
@@ -34,6 +35,7 @@ pub struct Context {
     pub batcher: Batcher,
     pub providers: Providers,
     pub presence: Arc<dyn Presence>,
+    pub turns: Turns,
     pub reads: Reads,
     pub writes: Writes,
     /// The process: `{host}-{pid}-{ulid}`.
@@ -77,6 +79,7 @@ impl Context {
             presence: Arc::new(
                 RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?,
             ),
+            turns: Turns::default(),
             reads: Reads::start(&store, &ledger),
             writes: Writes::start(&store, &ledger),
             process: process_name().into(),

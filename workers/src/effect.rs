@@ -1,9 +1,11 @@
 //! Running an effect: claim the lane's head, do it under a deadline, write down how it ended, wake the next.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
 use shared::domain::message::Message;
 use shared::domain::time::Time;
@@ -63,6 +65,29 @@ impl Turn {
     }
 }
 
+/// The jobs whose turn this process is at. A lane's head is often woken twice, by its commit and by the end of the
+/// job before it; one turn does for both.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(Arc<Mutex<HashSet<String>>>);
+
+/// A job's entry among the [`Turns`], which its end removes.
+struct Entered<'a> {
+    turns: &'a Turns,
+    id: String,
+}
+
+impl Turns {
+    fn enter(&self, id: &str) -> Option<Entered<'_>> {
+        self.0.lock().insert(id.to_owned()).then(|| Entered { turns: self, id: id.to_owned() })
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.turns.0.lock().remove(&self.id);
+    }
+}
+
 /// Handles a wake-up of an effect.
 ///
 /// # Errors
@@ -78,6 +103,8 @@ pub async fn handle(
         Look::Gone | Look::Behind => Ok(()),
         Look::BehindParked { job, head } => park_behind(ctx, &job, &head).await,
         Look::Head(job) => {
+            // Whoever is at it wakes the next of the lane, or has its own wake-up come again.
+            let Some(_entered) = ctx.turns.enter(&job.id) else { return Ok(()) };
             let claim_first = wakeup.redelivered || job.due_at > Time::now();
             let span = tracing::info_span!(
                 "job",
@@ -260,5 +287,20 @@ fn channel<E: Effect>() -> Option<Channel> {
         Queue::Sms => Some(Channel::Sms),
         Queue::Guest => Some(Channel::Guest),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_taken_in_hand_once_until_its_turn_ends() {
+        let turns = Turns::default();
+        let first = turns.enter("a").expect("nobody is at it");
+        assert!(turns.enter("a").is_none());
+        assert!(turns.enter("b").is_some());
+        drop(first);
+        assert!(turns.enter("a").is_some());
     }
 }

@@ -9,7 +9,7 @@ use shared::domain::message::Message;
 use shared::domain::thread::Thread;
 use shared::domain::time::Time;
 use shared::ledger::{Done, Fenced, JobRow, Ledger};
-use shared::store::{AuditRow, Event, EventState, Reservation, Store, StoreError};
+use shared::store::{AuditRow, Event, EventState, Reservation, Store, StoreError, User};
 
 /// Keys in one read or write of a projection.
 const BATCH_MAX: usize = 500;
@@ -29,6 +29,7 @@ pub struct Reads {
     messages: Coalescer<String, Found<Message>>,
     threads: Coalescer<String, Found<Thread>>,
     reservations: Coalescer<String, Found<Reservation>>,
+    users: Coalescer<String, Found<User>>,
     events: Coalescer<String, Found<Event>>,
 }
 
@@ -76,7 +77,8 @@ impl Reads {
         let of_ledger = || ledger.clone();
         let of_store = || store.clone();
         let (waiting, rows) = (of_ledger(), of_ledger());
-        let (messages, threads, reservations, events) = (of_store(), of_store(), of_store(), of_store());
+        let (messages, threads, reservations) = (of_store(), of_store(), of_store());
+        let (users, events) = (of_store(), of_store());
         Self {
             waiting: read("read_jobs", move |ids| {
                 let ledger = waiting.clone();
@@ -97,6 +99,10 @@ impl Reads {
             reservations: read("read_reservations", move |keys| {
                 let store = reservations.clone();
                 async move { store.reservations_for_jobs(&keys).await }
+            }),
+            users: read("read_users", move |keys| {
+                let store = users.clone();
+                async move { store.users_for_jobs(&keys).await }
             }),
             events: read("read_events", move |ids| {
                 let store = events.clone();
@@ -143,6 +149,14 @@ impl Reads {
     /// [`StoreError`].
     pub async fn reservation(&self, key: &str) -> Found<Reservation> {
         ask(&self.reservations, key.to_owned()).await
+    }
+
+    /// The user with this key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn user(&self, key: &str) -> Found<User> {
+        ask(&self.users, key.to_owned()).await
     }
 
     /// The stored event `id`.

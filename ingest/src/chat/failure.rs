@@ -1,4 +1,4 @@
-//! Failure rows of the audit trail: written at once, never in the way of the error itself.
+//! Rows of the audit trail that no job writes, failures above all: written at once, never in the way of the answer.
 
 use std::time::Duration;
 
@@ -51,6 +51,20 @@ impl Chat {
         }
     }
 
+    /// Writes down how a rare and weighty action ended, whichever way, then hands its result on.
+    pub(crate) async fn witnessed<T>(
+        &self,
+        result: Result<T, ApiError>,
+        actor: &Actor,
+        trace: &Trace,
+        attempted: Attempted<'_>,
+    ) -> Result<T, ApiError> {
+        if result.is_ok() {
+            self.write_row(Outcome::Success, None, actor, trace, &attempted).await;
+        }
+        self.audited(result, actor, trace, attempted).await
+    }
+
     /// Writes down a write that was refused before its handler ran: by its role, or by the form of its body.
     pub(crate) async fn audit_unheard(
         &self,
@@ -72,16 +86,27 @@ impl Chat {
     }
 
     async fn write_failure(&self, error: &ApiError, actor: &Actor, trace: &Trace, attempted: Attempted<'_>) {
+        self.write_row(Outcome::Failure, Some(error.code.as_str()), actor, trace, &attempted).await;
+    }
+
+    async fn write_row(
+        &self,
+        outcome: Outcome,
+        code: Option<&str>,
+        actor: &Actor,
+        trace: &Trace,
+        attempted: &Attempted<'_>,
+    ) {
         let row = AuditRow {
             audit_id: format!("{}:{}:{}", attempted.action, actor.account, trace.request_id),
             account_id: actor.account.clone(),
             action: attempted.action.to_owned(),
-            outcome: Outcome::Failure,
+            outcome,
             subject: Subject { actor_id: actor.uid.to_string(), origin: trace.origin.clone() },
             target_type: attempted.target_type.to_owned(),
             target_id: attempted.target_id.to_owned(),
-            metadata: attempted.metadata,
-            error: Some(error.code.as_str().to_owned()),
+            metadata: attempted.metadata.clone(),
+            error: code.map(str::to_owned),
             request_id: Some(trace.request_id.to_string()),
             created_at: Time::now(),
         };
@@ -94,11 +119,12 @@ impl Chat {
         metrics::counter!("audit_failed_total").increment(1);
         tracing::error!(
             audit.action = attempted.action,
-            audit.error = error.code.as_str(),
+            audit.outcome = ?outcome,
+            audit.error = code,
             actor.id = %actor.uid,
             account.id = %actor.account,
             error = %trouble,
-            "a failure row could not be written to the audit trail"
+            "a row could not be written to the audit trail"
         );
     }
 }

@@ -81,7 +81,7 @@ impl Desk {
         let scope = self.chat.store.account(&valid.token.account_id);
         for _ in 0..TRIES {
             if let Some(customer) = scope.customer_by_identity(identity).await? {
-                self.note_name(&customer).await?;
+                self.rename(&customer, trace).await?;
                 return self.join(valid, &customer, current, device).await;
             }
             if let Some((_, session)) = &current
@@ -146,14 +146,31 @@ impl Desk {
         };
         let (secret, session) = self.new_session(valid, &customer.conversation_id, &customer.room_id, device);
         let job = self.chat.index_job(&room, trace);
+        // First, since the job that indexes the room reads it.
+        self.note_name(&customer).await?;
         let scope = self.chat.store.account(account);
         if !scope.open_conversation(&customer, &room, &session, &job).await? {
             return Ok(None);
         }
         self.chat.push([job]);
         self.chat.announce_new(&room);
-        self.note_name(&customer).await?;
         Ok(Some(opened(secret, session)))
+    }
+
+    /// Takes over the name that the identity says now, also into the search index.
+    async fn rename(&self, customer: &Customer, trace: &Trace) -> Result<(), ApiError> {
+        let scope = self.chat.store.account(&customer.account_id);
+        let known = scope.user(&customer.conversation_id).await?.and_then(|user| user.name);
+        if customer.name.is_none() || customer.name == known {
+            return Ok(());
+        }
+        self.note_name(customer).await?;
+        if let Some(room) = scope.thread(&customer.room_id).await? {
+            let job = self.chat.index_job(&room, trace);
+            self.chat.ledger.add(&job).await?;
+            self.chat.push([job]);
+        }
+        Ok(())
     }
 
     /// Keeps a customer's name where those of all authors stand.

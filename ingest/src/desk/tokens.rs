@@ -31,8 +31,9 @@ impl Desk {
         origins: &[String],
     ) -> Result<IssuedToken, ApiError> {
         let result = self.try_issue(actor, name, origins).await;
-        let attempted = Attempted::new("supportToken.create", "supportToken", "");
-        self.chat.audited(result, actor, trace, attempted).await
+        let id = result.as_ref().map_or_else(|_| String::new(), |issued| issued.token.token_id.to_string());
+        let attempted = Attempted::new("supportToken.create", "supportToken", &id);
+        self.chat.witnessed(result, actor, trace, attempted).await
     }
 
     async fn try_issue(
@@ -78,7 +79,7 @@ impl Desk {
     ) -> Result<IssuedToken, ApiError> {
         let result = self.try_rotate(actor, id, grace_secs).await;
         let attempted = Attempted::new("supportToken.rotate", "supportToken", id.as_str());
-        let issued = self.chat.audited(result, actor, trace, attempted).await?;
+        let issued = self.chat.witnessed(result, actor, trace, attempted).await?;
         if grace_secs == 0 {
             self.drop_sessions(&actor.account, id, issued.token.generation);
         }
@@ -116,7 +117,7 @@ impl Desk {
             Err(error) => Err(error.into()),
         };
         let attempted = Attempted::new("supportToken.delete", "supportToken", id.as_str());
-        self.chat.audited(result, actor, trace, attempted).await?;
+        self.chat.witnessed(result, actor, trace, attempted).await?;
         self.drop_sessions(&actor.account, id, i64::MAX);
         Ok(())
     }

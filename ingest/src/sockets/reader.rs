@@ -159,14 +159,41 @@ impl Hall {
         }
         let deliveries = scope.deliveries(&last_message_keys(&threads)).await?;
         for (thread, (staff, guests)) in threads.into_iter().zip(shown) {
-            for (sockets, role) in [(staff, Role::Agent), (guests, Role::Guest)] {
+            for (sockets, role) in [(&staff, Role::Agent), (&guests, Role::Guest)] {
                 if !sockets.is_empty() {
                     let view = ThreadView::for_role(thread.clone(), role, &deliveries);
-                    self.emit(&sockets, "threadUpdated", &payload::thread_updated(view));
+                    self.emit(sockets, "threadUpdated", &payload::thread_updated(view));
                 }
             }
+            self.count_again(scope, &thread, staff, guests).await?;
         }
         Ok(())
+    }
+
+    /// Tells how much is left unread after a change: a message raises that for others, one's own clears it, and both
+    /// change the thread. To the staff only in a customer's room, where the thread itself knows the figure.
+    async fn count_again(
+        &self,
+        scope: &Scope,
+        thread: &Thread,
+        staff: Vec<SocketRef>,
+        guests: Vec<SocketRef>,
+    ) -> Result<(), StoreError> {
+        if thread.customer_id.is_some() {
+            for (uid, sockets) in by_reader(staff) {
+                self.tell_unread(&sockets, thread, thread.unread_of_customer(&uid).unsigned_abs());
+            }
+        }
+        for (uid, sockets) in by_reader(guests) {
+            let unread = scope.unread(thread, &uid, thread.read_up_to(&uid), true).await?;
+            self.tell_unread(&sockets, thread, unread);
+        }
+        Ok(())
+    }
+
+    fn tell_unread(&self, sockets: &[SocketRef], thread: &Thread, unread: u64) {
+        let payload = json!({ "threadId": thread.thread_id.as_str(), "unreadCount": unread });
+        self.emit(sockets, "unreadChanged", &payload);
     }
 
     /// Tells somebody's own sockets what is left unread.
@@ -183,8 +210,7 @@ impl Hall {
                 true => thread.unread_of_customer(uid).unsigned_abs(),
                 false => scope.unread(thread, uid, thread.read_up_to(uid), public).await?,
             };
-            let payload = json!({ "threadId": thread.thread_id.as_str(), "unreadCount": unread });
-            self.emit(&sockets, "unreadChanged", &payload);
+            self.tell_unread(&sockets, thread, unread);
         }
         Ok(())
     }
@@ -231,6 +257,17 @@ impl Hall {
             threads.iter().map(|thread| (thread, thread.public_updated_at < since)).collect();
         self.show_threads(&scope, &changed).await
     }
+}
+
+/// The sockets of each who reads along.
+fn by_reader(sockets: Vec<SocketRef>) -> HashMap<Uid, Vec<SocketRef>> {
+    let mut readers: HashMap<Uid, Vec<SocketRef>> = HashMap::new();
+    for socket in sockets {
+        if let Some(occupant) = occupant(&socket) {
+            readers.entry(occupant.actor.uid.clone()).or_default().push(socket);
+        }
+    }
+    readers
 }
 
 fn thread_id(event: &LiveEvent) -> Option<&ThreadId> {

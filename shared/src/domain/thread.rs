@@ -256,6 +256,16 @@ impl Thread {
         Ok(Some(next))
     }
 
+    /// The key of its reservation.
+    pub fn reservation_key(&self) -> Option<String> {
+        self.reservation_id.as_ref().map(|id| key(&self.account_id, id))
+    }
+
+    /// The key of its customer's user document.
+    pub fn customer_key(&self) -> Option<String> {
+        self.customer_id.as_ref().map(|uid| key(&self.account_id, uid))
+    }
+
     /// The 24-hour window at `now`.
     pub fn window(&self, now: Time) -> Window {
         Window::at(self.last_whatsapp_inbound_at, now)

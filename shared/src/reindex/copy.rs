@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::domain::ids::key;
 use crate::domain::thread::Thread;
 use crate::search::{IndexError, IndexKind, IndexOp, MessageDoc, SearchDown, SearchIndex, ThreadDoc};
 use crate::store::{Store, StoreError};
@@ -38,23 +37,37 @@ pub(super) async fn read(
         IndexKind::Threads => {
             let threads = store.threads_above(after, limit).await?;
             let last = threads.last().map(|thread| thread.key.clone());
-            let reservation_of =
-                |thread: &Thread| Some(key(&thread.account_id, thread.reservation_id.as_ref()?));
-            let mut reservations: Vec<String> = threads.iter().filter_map(reservation_of).collect();
-            reservations.sort_unstable();
-            reservations.dedup();
+            let reservations = keys_of(&threads, Thread::reservation_key);
             let guests = match reservations.is_empty() {
                 true => HashMap::new(),
                 false => store.reservations_for_jobs(&reservations).await?,
             };
+            let customers = keys_of(&threads, Thread::customer_key);
+            let users = match customers.is_empty() {
+                true => HashMap::new(),
+                false => store.users_for_jobs(&customers).await?,
+            };
             let ops = threads.iter().map(|thread| {
-                let guest = reservation_of(thread).and_then(|key| guests.get(&key)?.guest_name.clone());
-                ThreadDoc::of(thread, guest).into()
+                let guest = thread.reservation_key().and_then(|key| guests.get(&key));
+                let customer = thread.customer_key().and_then(|key| users.get(&key));
+                let name = match (guest, customer) {
+                    (Some(guest), _) => guest.guest_name.clone(),
+                    (None, customer) => customer.and_then(|customer| customer.name.clone()),
+                };
+                ThreadDoc::of(thread, name).into()
             });
             let ops = ops.collect();
             Ok(last.map(|last| Batch { ops, last }))
         }
     }
+}
+
+/// The keys that `threads` name, each once.
+fn keys_of(threads: &[Thread], key: impl Fn(&Thread) -> Option<String>) -> Vec<String> {
+    let mut keys: Vec<String> = threads.iter().filter_map(key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// Writes documents unless they are there already in the same or a newer version.

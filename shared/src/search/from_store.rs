@@ -28,7 +28,7 @@ impl MessageDoc {
 }
 
 impl ThreadDoc {
-    /// The document of `thread`, whose reservation says this name of the guest.
+    /// The document of `thread`, whose guest or customer has this name.
     pub fn of(thread: &Thread, guest_name: Option<String>) -> Self {
         let texts = |uids: &[Uid]| uids.iter().map(ToString::to_string).collect();
         let mut ids = vec![thread.thread_id.to_string()];

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde::de::DeserializeOwned;
 
-use super::{Event, Reservation, Scope, Store, StoreError};
+use super::{Event, Reservation, Scope, Store, StoreError, User};
 use crate::domain::message::Message;
 use crate::domain::thread::Thread;
 use crate::search::IndexKind;
@@ -46,6 +46,14 @@ impl Store {
         keys: &[String],
     ) -> Result<HashMap<String, Reservation>, StoreError> {
         self.by_key("reservations", keys, |r: &Reservation| r.key.clone()).await
+    }
+
+    /// Users by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn users_for_jobs(&self, keys: &[String]) -> Result<HashMap<String, User>, StoreError> {
+        self.by_key("users", keys, |u: &User| u.key.clone()).await
     }
 
     /// The next `limit` messages of all accounts above key `after`, in the order of their keys.

@@ -48,10 +48,17 @@ function emit({ id, event, data, ack }) {
   }
 }
 
+function stall({ id }) {
+  const { engine } = sockets.get(id).io;
+  // Its own watch over the heartbeat would end it in the same moment in which the server gives it up.
+  clearTimeout(engine._pingTimeoutTimer);
+  engine.transport.ws.pause();
+}
+
 const operations = {
   connect,
   emit,
-  stall: ({ id }) => sockets.get(id).io.engine.transport.ws.pause(),
+  stall,
   close: ({ id }) => sockets.get(id).close(),
 };
 

@@ -4,6 +4,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use reqwest::Method;
 use serde_json::json;
 use shared::domain::actor::Role;
+use shared::store::{AuditFilter, Outcome};
 use tests::app::{DESK, TestApp};
 
 const PATH: &str = "/chat/support-tokens";
@@ -165,4 +166,25 @@ async fn an_account_has_at_most_100_tokens() {
     adam.post(PATH, json!({})).expect(201).await;
     adam.post(PATH, json!({})).refused(422, "unprocessable").await;
     assert_eq!(adam.get(PATH).expect(200).await.each("supportTokens", "tokenId").len(), 100);
+}
+
+#[tokio::test]
+async fn what_is_done_to_tokens_is_in_the_audit_trail() {
+    let app = TestApp::ingest_only().await;
+    let adam = app.admin("adam");
+    let issued = app.support_token(json!({})).await;
+    let id = issued["tokenId"].as_str().unwrap();
+    adam.call(Method::POST, &format!("{PATH}/{id}/rotate")).expect(200).await;
+    adam.call(Method::DELETE, &format!("{PATH}/{id}")).expect(204).await;
+    adam.call(Method::DELETE, &format!("{PATH}/{id}")).refused(404, "not_found").await;
+    let filter = AuditFilter { target_id: Some(id.to_owned()), limit: 10, ..AuditFilter::default() };
+    let rows = app.store().audit().find(&filter).await.unwrap();
+    let mut told: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.outcome)).collect();
+    told.sort_by_key(|(action, outcome)| (*action, *outcome == Outcome::Failure));
+    let (done, refused) = (Outcome::Success, Outcome::Failure);
+    let [create, delete, rotate] = ["supportToken.create", "supportToken.delete", "supportToken.rotate"];
+    assert_eq!(told, [(create, done), (delete, done), (delete, refused), (rotate, done)]);
+    for secret in ["supportToken", "identitySecret"] {
+        assert!(!format!("{rows:?}").contains(issued[secret].as_str().unwrap()), "{secret}");
+    }
 }

@@ -71,7 +71,31 @@ async fn both_sides_are_told_what_is_left_unread_as_the_desk_counts_it() {
     let answered = widget.call(reqwest::Method::POST, "/message/read").json(&read).expect(200).await;
     assert_eq!(answered["unread_count"], 1);
     let wanted = json!({ "threadId": widget.room, "unreadCount": 1 });
-    assert_eq!(clients.hears("customer", "unreadChanged").await, wanted, "and no note");
+    clients.hears_where("customer", "unreadChanged", |data| *data == wanted).await;
+}
+
+#[tokio::test]
+async fn what_is_unread_is_told_with_every_message_and_never_for_a_note() {
+    let app = TestApp::ingest_only().await;
+    let widget = app.widget("device-1").await;
+    let (adam, beth) = (app.admin("adam"), app.agent("beth"));
+    let mut clients = SocketClients::start().await;
+    clients.join("adam", app.url(), &adam).await;
+    clients.join("beth", app.url(), &beth).await;
+    join(&mut clients, "customer", app.url(), &widget).await;
+    let counts = |unread: u64| json!({ "threadId": widget.room, "unreadCount": unread });
+    widget.say("one").await;
+    widget.say("two").await;
+    for agent in ["adam", "beth"] {
+        clients.hears_where(agent, "unreadChanged", |data| *data == counts(2)).await;
+    }
+    beth.desk_send(&widget.room, json!({ "type": "note", "content": "hm" })).await;
+    beth.reply(&widget.room, "three").await;
+    clients.hears_where("beth", "unreadChanged", |data| *data == counts(0)).await;
+    clients.hears_where("customer", "unreadChanged", |data| *data == counts(1)).await;
+    let told = clients.heard("customer", "unreadChanged");
+    assert!(told.iter().all(|data| data["unreadCount"].as_u64() <= Some(1)), "{told:?}");
+    assert!(!clients.heard("adam", "unreadChanged").contains(&counts(0)), "he has read nothing");
 }
 
 #[tokio::test]

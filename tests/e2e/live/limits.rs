@@ -81,7 +81,7 @@ async fn a_client_that_takes_nothing_is_cut_off_and_holds_nobody_up() {
 #[tokio::test]
 async fn a_silent_client_is_given_up() {
     let setup = TestApp::with("BELLHOP_SOCKETS__PING_INTERVAL", "200ms");
-    let app = setup.with("BELLHOP_SOCKETS__PING_TIMEOUT", "200ms").ingest_only().await;
+    let app = setup.with("BELLHOP_SOCKETS__PING_TIMEOUT", "2s").ingest_only().await;
     let mut clients = SocketClients::start().await;
     clients.join("anna", app.url(), &app.agent("anna")).await;
     clients.command(json!({ "op": "stall", "id": "anna" })).await;

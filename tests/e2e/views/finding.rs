@@ -180,3 +180,19 @@ async fn highlights_show_the_original_text_escaped() {
         indexed(&app).await;
     }
 }
+
+#[tokio::test]
+async fn a_customer_is_found_by_the_name_that_was_verified() {
+    let app = TestApp::full().await;
+    let issued = app.support_token(json!({})).await;
+    let named = |name: &str| TestApp::identity(&issued, "user-1", json!({ "name": name }));
+    let first = app.widget_with(&issued, "phone", json!({ "identity": named("Zoë Müller") })).await;
+    first.say("hello").await;
+    indexed(&app).await;
+    let anna = app.agent("anna");
+    assert_eq!(found(&anna, "zoe mull").await, [first.room.as_str()]);
+    app.widget_with(&issued, "laptop", json!({ "identity": named("Zoë Keller") })).await;
+    indexed(&app).await;
+    assert_eq!(found(&anna, "keller").await, [first.room.as_str()]);
+    assert_eq!(found(&anna, "zoe mull").await, [""; 0]);
+}

@@ -1,8 +1,10 @@
-//! Indexes a thread alone, after a change that no message carries. Reads `threads`, `reservations`.
+//! Indexes a thread alone, after a change that no message carries. Reads `threads`, `reservations`, `users`.
 
 use shared::domain::jobs::{INDEX_THREAD, JobKind};
+use shared::domain::thread::Thread;
 use shared::ledger::JobRow;
 use shared::search::ThreadDoc;
+use shared::store::StoreError;
 
 use super::index_message::{away, submit};
 use super::{JobError, Projection};
@@ -27,12 +29,19 @@ pub(super) async fn index_thread(ctx: &Context, row: &JobRow) -> Result<(), JobE
         tracing::info!(thread.key = %key, "thread is gone, nothing to index");
         return Ok(());
     };
-    let reservation = match &thread.reservation_id {
-        Some(id) => {
-            let key = shared::domain::ids::key(&thread.account_id, id);
-            ctx.reads.reservation(&key).await.map_err(away)?
-        }
-        None => None,
-    };
-    submit(ctx, ThreadDoc::of(&thread, reservation.and_then(|r| r.guest_name))).await
+    let guest_name = guest_name(ctx, &thread).await.map_err(away)?;
+    submit(ctx, ThreadDoc::of(&thread, guest_name)).await
+}
+
+/// What the guest is called in its reservation, or the customer where its identity was verified.
+async fn guest_name(ctx: &Context, thread: &Thread) -> Result<Option<String>, StoreError> {
+    if let Some(key) = thread.reservation_key()
+        && let Some(reservation) = ctx.reads.reservation(&key).await?
+    {
+        return Ok(reservation.guest_name);
+    }
+    match thread.customer_key() {
+        Some(key) => Ok(ctx.reads.user(&key).await?.and_then(|customer| customer.name)),
+        None => Ok(None),
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::channels::ChannelBook;
 use shared::committer::Pusher;
 use shared::config::Config;
 use shared::domain::Time;
@@ -11,7 +12,6 @@ use shared::domain::jobs::PROCESS_EVENT;
 use shared::ledger::JobRow;
 use shared::providers::{twilio, whatsapp};
 use shared::store::{Event, Store};
-use subtle::ConstantTimeEq;
 
 use crate::http::{ApiError, Code};
 
@@ -27,6 +27,7 @@ pub(crate) struct Events {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) pusher: Pusher,
+    pub(crate) channels: ChannelBook,
 }
 
 /// What became of an event.
@@ -38,10 +39,9 @@ pub(crate) enum Kept {
 }
 
 impl Events {
-    /// Whether `token` is the configured verify token; in constant time.
-    pub(crate) fn knows_verify_token(&self, token: &str) -> bool {
-        let wanted = self.config.whatsapp.as_ref().and_then(|w| w.verify_token.as_ref());
-        wanted.is_some_and(|wanted| bool::from(wanted.expose().as_bytes().ct_eq(token.as_bytes())))
+    /// Whether `token` is the verify token of one of our numbers; in constant time.
+    pub(crate) async fn knows_verify_token(&self, token: &str) -> Result<bool, ApiError> {
+        Ok(self.channels.knows_verify_token(token).await?)
     }
 
     /// A WhatsApp event.

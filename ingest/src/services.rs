@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared::channels::ChannelBook;
 use shared::committer::{Committer, Directory, Pusher};
 use shared::config::Config;
 use shared::ledger::Ledger;
@@ -82,7 +83,8 @@ impl Services {
         prepare_indexes(&store, &indexed);
         let unsubscribe = Unsubscribe::new(&config);
         let config = Arc::new(config);
-        let events = Events { config: Arc::clone(&config), store: store.clone(), pusher };
+        let channels = ChannelBook::new(&config);
+        let events = Events { config: Arc::clone(&config), store: store.clone(), pusher, channels };
         Ok(Arc::new(Self { config, store, chat, desk, events, unsubscribe, auth, live, health }))
     }
 

@@ -2,8 +2,9 @@
 //!
 //! `domain` is pure; `store`, `committer` and `ledger` own MongoDB; `queue` owns Redis wake-ups, `live` its pub/sub;
 //! `search` owns Elasticsearch, `reindex` fills it anew; `providers` owns calls to WhatsApp, Twilio and the guest
-//! platform, `mail` those to the mail server.
+//! platform, `mail` those to the mail server; `channels` tells by which number.
 
+pub mod channels;
 pub mod coalesce;
 pub mod committer;
 pub mod config;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared::channels::ChannelBook;
 use shared::config::Config;
 use shared::ledger::Ledger;
 use shared::live::LivePublisher;
@@ -34,6 +35,8 @@ pub struct Context {
     pub index: SearchIndex,
     pub batcher: Batcher,
     pub providers: Providers,
+    /// By which number or address an account sends.
+    pub channels: ChannelBook,
     pub presence: Arc<dyn Presence>,
     pub turns: Turns,
     pub reads: Reads,
@@ -76,6 +79,7 @@ impl Context {
                 BatchLimits { rest: INDEX_REST, ..BatchLimits::default() },
             ),
             providers: Providers::open(&config)?,
+            channels: ChannelBook::new(&config),
             presence: Arc::new(
                 RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?,
             ),

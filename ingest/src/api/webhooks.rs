@@ -28,7 +28,7 @@ impl WebhooksApi {
         #[oai(name = "hub.challenge")] challenge: Query<Option<String>>,
         services: Data<&Arc<Services>>,
     ) -> Result<PlainText<String>, ApiError> {
-        let known = services.events.knows_verify_token(token.0.as_deref().unwrap_or_default());
+        let known = services.events.knows_verify_token(token.0.as_deref().unwrap_or_default()).await?;
         match (mode.0.as_deref(), challenge.0) {
             (Some("subscribe"), Some(challenge)) if known => Ok(PlainText(challenge)),
             _ => Err(ApiError::new(Code::Forbidden, "the verify token does not fit")),

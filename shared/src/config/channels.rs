@@ -15,6 +15,8 @@ pub struct Whatsapp {
     pub base_url: Url,
     /// Meta's id of our number.
     pub phone_number_id: String,
+    /// Meta's id of the business account that owns the number: its templates are listed there.
+    pub business_account_id: Option<String>,
     /// Signs in.
     pub access_token: Secret,
     /// Verifies webhooks; without it they are refused.
@@ -27,6 +29,7 @@ impl Whatsapp {
     pub(super) fn read(r: &mut Reader) -> Option<Self> {
         let base_url = r.required_url("whatsapp.base_url", WEB);
         let phone_number_id = r.optional("whatsapp.phone_number_id");
+        let business_account_id = r.optional("whatsapp.business_account_id");
         let access_token = r.secret("whatsapp.access_token");
         let app_secret = r.secret("whatsapp.app_secret");
         let verify_token = r.secret("whatsapp.verify_token");
@@ -39,7 +42,14 @@ impl Whatsapp {
         if access_token.is_none() {
             missing(r, "whatsapp.access_token", "whatsapp.phone_number_id");
         }
-        Some(Self { base_url, phone_number_id, access_token: access_token?, app_secret, verify_token })
+        Some(Self {
+            base_url,
+            phone_number_id,
+            business_account_id,
+            access_token: access_token?,
+            app_secret,
+            verify_token,
+        })
     }
 }
 

@@ -74,6 +74,8 @@ id!(/// A reservation: `[A-Za-z0-9_-]{1,128}`.
     ReservationId, "reservation id", 128, "");
 id!(/// A support token, by which a widget's account is found; not its secret: `[A-Za-z0-9_-]{1,64}`.
     SupportTokenId, "support token id", 64, "");
+id!(/// A channel of an account: `[A-Za-z0-9_-]{1,128}`.
+    ChannelId, "channel id", 128, "");
 id!(/// A person or program, the `sub` of a token: `[A-Za-z0-9_.:@|+-]{1,128}`.
     Uid, "user id", 128, ".:@|+");
 

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod contact;
 pub mod delivery;
 pub mod desk;
 pub mod ids;

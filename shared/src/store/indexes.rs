@@ -119,6 +119,13 @@ fn conversations() -> Table {
         ),
         // Whom an unassigned room's mails go to.
         ("users", vec![partial("email", doc! { "accountId": 1, "role": 1 }, exists("email"))]),
+        (
+            "contacts",
+            vec![
+                unique("phone", doc! { "phoneKey": 1 }, Some(exists("phoneKey"))),
+                unique("business_id", doc! { "businessKey": 1 }, Some(exists("businessKey"))),
+            ],
+        ),
         ("idempotency", vec![ttl("ttl", "createdAt", IDEMPOTENCY_TTL)]),
         (
             "audit",

@@ -3,8 +3,6 @@
 use shared::domain::delivery::Reason;
 use shared::domain::jobs::{DELIVER_SMS, JobKind};
 use shared::ledger::JobRow;
-use shared::providers::Trust;
-use shared::providers::twilio::TwilioChannel;
 use shared::store::StoreError;
 
 use super::{Effect, Sending};
@@ -20,28 +18,23 @@ impl Effect for DeliverSms {
     const IDEMPOTENT: bool = false;
 
     async fn run(ctx: &Context, sending: &Sending<'_>) -> Result<Ending, StoreError> {
-        let Some(config) = &ctx.config.twilio else { return Ok(Ending::park(Reason::ChannelDisabled)) };
+        let Some(line) = ctx.channels.sms(&sending.job.account_id).await? else {
+            return Ok(Ending::park(Reason::ChannelDisabled));
+        };
         let phone = match sending.guest_phone().await? {
             Ok(phone) => phone,
             Err(ending) => return Ok(ending),
         };
-        let credential = format!("twilio:{}", config.account_sid);
+        let credential = format!("twilio:{}", line.channel.account_sid);
         let permit = match sending.pass_circuit(&credential) {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),
         };
         let Some(job) = sending.begin().await? else { return Ok(Ending::Overtaken) };
-        let channel = TwilioChannel {
-            base_url: config.base_url.clone(),
-            account_sid: config.account_sid.clone(),
-            auth_token: config.auth_token.clone(),
-            from: config.from.clone(),
-            trust: Trust::Configured,
-        };
         let media: Vec<String> = sending.message.attachments.iter().map(|a| a.url.clone()).collect();
         let callback = callback(ctx, job);
         let outcome =
-            ctx.providers.twilio.send(&channel, &phone, &sending.message.body, &media, &callback).await;
+            ctx.providers.twilio.send(&line.channel, &phone, &sending.message.body, &media, &callback).await;
         sending.learn(&credential, permit, &outcome);
         Ok(Ending::Answered(Box::new(outcome)))
     }

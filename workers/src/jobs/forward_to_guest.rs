@@ -4,8 +4,6 @@ use serde_json::json;
 use shared::domain::delivery::Reason;
 use shared::domain::jobs::{FORWARD_TO_GUEST, JobKind};
 use shared::domain::time::rfc3339;
-use shared::providers::Trust;
-use shared::providers::guest::GuestChannel;
 use shared::store::StoreError;
 
 use super::{Effect, Sending};
@@ -22,16 +20,16 @@ impl Effect for ForwardToGuest {
     const IDEMPOTENT: bool = true;
 
     async fn run(ctx: &Context, sending: &Sending<'_>) -> Result<Ending, StoreError> {
-        let Some(config) = &ctx.config.guest else { return Ok(Ending::park(Reason::ChannelDisabled)) };
+        let Some(line) = ctx.channels.guest(&sending.job.account_id).await? else {
+            return Ok(Ending::park(Reason::ChannelDisabled));
+        };
         let permit = match sending.pass_circuit("guest") {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),
         };
         let Some(job) = sending.begin().await? else { return Ok(Ending::Overtaken) };
-        let channel =
-            GuestChannel { url: config.url.clone(), secret: config.secret.clone(), trust: Trust::Configured };
         let now = chrono::Utc::now().timestamp();
-        let outcome = ctx.providers.guest.forward(&channel, &job.id, now, &envelope(sending)).await;
+        let outcome = ctx.providers.guest.forward(&line.channel, &job.id, now, &envelope(sending)).await;
         sending.learn("guest", permit, &outcome);
         Ok(Ending::Answered(Box::new(outcome)))
     }

@@ -327,6 +327,10 @@ fn settings(servers: &Servers, database: &str, prefix: &str) -> Vec<(String, Str
         setting("ELASTICSEARCH__PREFIX", format!("{prefix}-")),
         setting("AUTH__HS256_SECRET", format!("{}{}", ulid::Ulid::new(), ulid::Ulid::new())),
         setting("HTTP__RATE_LIMIT", "1000000/s"),
+        // Our own limits are not what is measured.
+        setting("DELIVERY__WHATSAPP_RATE", "100000/s"),
+        setting("DELIVERY__WHATSAPP_PAIR_RATE", "100000/s"),
+        setting("DELIVERY__WHATSAPP_PAIR_BURST", "10000"),
         setting("HTTP__RATE_BURST", "1000000"),
         setting("WHATSAPP__PHONE_NUMBER_ID", PHONE_NUMBER_ID),
         setting("WHATSAPP__ACCESS_TOKEN", CREDENTIAL),

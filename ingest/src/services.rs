@@ -66,6 +66,7 @@ impl Services {
         let directory = Directory::new(&store);
         let push_grace = config.dispatcher.push_grace;
         let ledger = Ledger::new(&store, config.jobs.lease);
+        let channels = ChannelBook::new(&config);
         let chat = Chat {
             store: store.clone(),
             lag: IndexLag::new(&ledger),
@@ -76,6 +77,7 @@ impl Services {
             directory,
             pusher: pusher.clone(),
             live: live.clone(),
+            channels: channels.clone(),
             push_grace,
             allow_private: config.net.allow_private,
         };
@@ -83,7 +85,6 @@ impl Services {
         prepare_indexes(&store, &indexed);
         let unsubscribe = Unsubscribe::new(&config);
         let config = Arc::new(config);
-        let channels = ChannelBook::new(&config);
         let events = Events { config: Arc::clone(&config), store: store.clone(), pusher, channels };
         Ok(Arc::new(Self { config, store, chat, desk, events, unsubscribe, auth, live, health }))
     }

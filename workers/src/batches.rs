@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::coalesce::Coalescer;
+use shared::domain::contact::Contact;
 use shared::domain::message::Message;
 use shared::domain::thread::Thread;
 use shared::domain::time::Time;
 use shared::ledger::{Done, Fenced, JobRow, Ledger};
-use shared::store::{AuditRow, Event, EventState, Reservation, Store, StoreError, User};
+use shared::store::{AuditRow, Event, EventState, Reservation, Store, StoreError, User, contact_key};
 
 /// Keys in one read or write of a projection.
 const BATCH_MAX: usize = 500;
@@ -30,6 +31,7 @@ pub struct Reads {
     threads: Coalescer<String, Found<Thread>>,
     reservations: Coalescer<String, Found<Reservation>>,
     users: Coalescer<String, Found<User>>,
+    contacts: Coalescer<String, Found<Contact>>,
     events: Coalescer<String, Found<Event>>,
 }
 
@@ -78,7 +80,7 @@ impl Reads {
         let of_store = || store.clone();
         let (waiting, rows) = (of_ledger(), of_ledger());
         let (messages, threads, reservations) = (of_store(), of_store(), of_store());
-        let (users, events) = (of_store(), of_store());
+        let (users, contacts, events) = (of_store(), of_store(), of_store());
         Self {
             waiting: read("read_jobs", move |ids| {
                 let ledger = waiting.clone();
@@ -103,6 +105,10 @@ impl Reads {
             users: read("read_users", move |keys| {
                 let store = users.clone();
                 async move { store.users_for_jobs(&keys).await }
+            }),
+            contacts: read("read_contacts", move |keys| {
+                let store = contacts.clone();
+                async move { store.contacts_by_phone(&keys).await }
             }),
             events: read("read_events", move |ids| {
                 let store = events.clone();
@@ -157,6 +163,14 @@ impl Reads {
     /// [`StoreError`].
     pub async fn user(&self, key: &str) -> Found<User> {
         ask(&self.users, key.to_owned()).await
+    }
+
+    /// The contact that `phone` (E.164) is for our line `line`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn contact(&self, line: &str, phone: &str) -> Found<Contact> {
+        ask(&self.contacts, contact_key(line, phone)).await
     }
 
     /// The stored event `id`.

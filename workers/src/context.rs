@@ -13,7 +13,7 @@ use shared::presence::{Presence, RedisPresence};
 use shared::providers::{
     CircuitPolicy, Circuits, Classes, Transport, TransportOptions, guest, twilio, whatsapp,
 };
-use shared::queue::Wakeups;
+use shared::queue::{Pacer, Wakeups};
 use shared::search::{BatchLimits, Batcher, SearchIndex};
 use shared::store::Store;
 
@@ -38,6 +38,8 @@ pub struct Context {
     /// By which number or address an account sends.
     pub channels: ChannelBook,
     pub presence: Arc<dyn Presence>,
+    /// How fast numbers of ours may send.
+    pub pacer: Pacer,
     pub turns: Turns,
     pub reads: Reads,
     pub writes: Writes,
@@ -83,6 +85,7 @@ impl Context {
             presence: Arc::new(
                 RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?,
             ),
+            pacer: Pacer::new(redis.url.expose(), &redis.prefix).context("prepare redis")?,
             turns: Turns::default(),
             reads: Reads::start(&store, &ledger),
             writes: Writes::start(&store, &ledger),

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use shared::domain::delivery::{DeliveryState, News, Reason};
-use shared::domain::time::Time;
+use shared::domain::time::{Time, plus_millis};
 use shared::ledger::{JobRow, Recovered};
 use shared::queue::{Queue, QueueError};
 use shared::store::StoreError;
@@ -69,6 +69,7 @@ impl Dispatcher {
         let Some(now) = lead else { return Ok(false) };
         let mut more = self.recover(now).await?;
         more |= self.end_grace(now).await?;
+        more |= self.expire(now).await?;
         if surveyed.is_none_or(|at| at.elapsed() >= SURVEY) {
             *surveyed = Some(Instant::now());
             self.survey(now).await?;
@@ -159,6 +160,22 @@ impl Dispatcher {
         }
         self.ctx.ledger.prove(&job.id, message.external_message_id.as_deref(), Time::now()).await?;
         wake_next(&self.ctx, job).await?;
+        Ok(true)
+    }
+
+    /// Ends what was parked for too long: nobody came to release it.
+    async fn expire(&self, now: Time) -> Result<bool, Trouble> {
+        let max = i64::try_from(self.ctx.config.delivery.parked_max.as_millis()).unwrap_or(i64::MAX);
+        for _ in 0..SWEEP_MAX {
+            let Some(job) = self.ctx.ledger.expire_parked(plus_millis(now, -max)).await? else {
+                return Ok(false);
+            };
+            metrics::counter!("job_expired_total", "queue" => job.queue.as_str()).increment(1);
+            tracing::info!(job.id = %job.id, job.name = %job.name, "parked for too long");
+            let news = News::new(job.attempt, DeliveryState::Failed, Time::now());
+            self.ctx.deliver(&job, &news.because(Some(Reason::Expired), None), None).await?;
+            wake_next(&self.ctx, &job).await?;
+        }
         Ok(true)
     }
 

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod backend;
 pub mod batches;
+pub mod catalogue;
 pub mod context;
 pub mod dispatcher;
 pub mod effect;
@@ -14,8 +15,10 @@ mod news;
 pub mod notices;
 pub mod outbound;
 pub mod projection;
+pub mod reconcile;
 pub mod registry;
 pub mod reindex;
+pub mod release;
 pub mod run;
 pub mod statuses;
 pub mod trail;

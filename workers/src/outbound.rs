@@ -3,14 +3,20 @@
 
 use std::time::{Duration, Instant};
 
+use shared::channels::Owner;
+use shared::domain::contact::{Contact, Exchange};
 use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
 use shared::domain::time::{Time, plus_millis};
-use shared::ledger::{Attempt, JobRow, Trouble, Verdict};
-use shared::providers::{Class, Permit, Phone, Refusal, SendOutcome};
-use shared::store::StoreError;
+use shared::ledger::{Attempt, JobRow, PACED, Trouble, Verdict};
+use shared::providers::{Class, Permit, Phone, Refusal, Scope, SendOutcome};
+use shared::queue::Pace;
+use shared::store::{Sighting, StoreError};
 
 use crate::context::Context;
 use crate::jobs::Sending;
+
+/// A place in a pace that comes so soon is waited for: shorter than writing down that the job comes later.
+const SOON: Duration = Duration::from_millis(250);
 
 /// How a run of an effect ended.
 #[derive(Debug)]
@@ -82,6 +88,38 @@ impl Sending<'_> {
         self.ctx.providers.circuits.record(credential, permit, outcome.verdict(), Instant::now());
     }
 
+    /// Waits for a place in `paces`, where it comes soon; a later one is taken all the same, and the job comes back
+    /// for it.
+    ///
+    /// # Errors
+    /// The ending for a place that comes later.
+    pub async fn keep_pace(&self, paces: &[Pace]) -> Result<(), Ending> {
+        if self.job.paced {
+            return Ok(());
+        }
+        let wait = self.ctx.pacer.take(paces).await;
+        if wait > SOON {
+            return Err(Ending::Deferred { until: after(wait), class: PACED });
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Slows down what the provider calls too fast, for all that send by `line`, or to one person.
+    pub async fn learn_pace(&self, line: &Pace, pair: Option<&Pace>, outcome: &SendOutcome) {
+        let SendOutcome::Refused(refusal) = outcome else { return };
+        if refusal.class != Class::WaitUntil {
+            return;
+        }
+        let base = self.ctx.config.retry.base;
+        let wait = refusal.rule.delay(1, refusal.retry_after, chrono::Utc::now(), base, &mut rand::rng());
+        match (refusal.scope, pair) {
+            (Scope::Number | Scope::Channel, _) => self.ctx.pacer.hold(&line.name, wait, true).await,
+            (Scope::Pair, Some(pair)) => self.ctx.pacer.hold(&pair.name, wait, false).await,
+            _ => {}
+        }
+    }
+
     /// Claims the job for the request that is about to be written, unless it is claimed already, and marks the
     /// attempt as sending: from here on a death of this process leaves the outcome unknown. Answers the job as
     /// claimed, or `None` when it was taken away.
@@ -98,16 +136,36 @@ impl Sending<'_> {
         self.message.delivery.as_ref().is_some_and(|d| d.channel == channel)
     }
 
-    /// The text, with the attachments' links below it where the channel's media come with a later version.
-    pub fn text_with_links(&self) -> String {
-        let mut text = self.message.body.clone();
-        for attachment in &self.message.attachments {
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(&attachment.url);
+    /// Notes that the thread spoke with `phone` last, where that is news: the answer comes to it. `known` is the
+    /// contact as it was read, `recipient_id` what the provider calls it. A failure to do so fails nothing.
+    pub async fn note_exchange(
+        &self,
+        owner: &Owner,
+        line: &str,
+        phone: &Phone,
+        known: Option<Contact>,
+        recipient_id: Option<&str>,
+    ) {
+        let (account, thread) = (&self.thread.account_id, &self.thread.thread_id);
+        let last = known.as_ref().and_then(|contact| contact.last_exchange.as_ref());
+        if last.is_some_and(|last| last.account == *account && last.thread == *thread) {
+            return;
         }
-        text
+        let now = Time::now();
+        let noted = async {
+            let form = recipient_id.filter(|id| *id != phone.digits());
+            let who = Sighting { phone: Some(phone.expose()), provider_form: form, ..Sighting::default() };
+            let store = &self.ctx.store;
+            let contact = match known {
+                Some(contact) if form.is_none() => contact,
+                _ => store.meet_contact(&owner.of_contacts(), line, who, None, now).await?,
+            };
+            let exchange = Exchange { account: account.clone(), thread: thread.clone(), at: now };
+            store.note_exchange(&contact.id, &exchange).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "not noted with whom the contact spoke last");
+        }
     }
 }
 

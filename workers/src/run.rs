@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::backend::{Nack, RedisStreams, StreamConfig, Wakeup};
+use crate::catalogue;
 use crate::context::{Context, PROJECTION_TIMEOUT};
 use crate::dispatcher;
 use crate::effect;
 use crate::jobs::EFFECT_MARGIN;
 use crate::projection;
+use crate::reconcile;
 use crate::registry::{Registry, has_effects};
 
 /// What to run.
@@ -52,6 +54,10 @@ pub async fn run(config: Arc<Config>, options: Options, stop: CancellationToken)
     tracing::info!(listen = %bound, queues = names.join(","), "workers run");
     let dispatching =
         shared::task::spawn("dispatcher", dispatcher::run(ctx.clone(), Registry::all(), stop.clone()));
+    shared::task::spawn("reconcile", reconcile::run(ctx.clone(), stop.clone()));
+    if queues.contains(&Queue::Inbound) {
+        shared::task::spawn("templates", catalogue::run(ctx.clone(), stop.clone()));
+    }
     if queues.contains(&Queue::Search) {
         shared::task::spawn("search-indices", prepare_search(ctx.clone(), stop.clone()));
     }

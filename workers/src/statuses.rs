@@ -99,12 +99,33 @@ async fn apply(
     if job.message.is_none() {
         return Ok(true);
     }
-    let (news, class) = news(ctx, report, number);
-    let applied = ctx.deliver(&job, &news, Some(report.provider_id)).await?;
-    let result = if applied.is_some() { "applied" } else { "late" };
+    let applied = apply_to(ctx, &job, number, report).await?;
+    let result = if applied { "applied" } else { "late" };
     metrics::counter!("webhook_in_total", "result" => result).increment(1);
-    carry_to_ledger(ctx, &job, report, &news, class, applied.is_some()).await?;
     Ok(true)
+}
+
+/// What the provider's own list says of a message whose outcome was in doubt.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn found(
+    ctx: &Context,
+    job: &JobRow,
+    provider_id: &str,
+    state: DeliveryState,
+    code: Option<&str>,
+) -> Result<(), StoreError> {
+    let report = Report { provider: Provider::Twilio, provider_id, state, code };
+    apply_to(ctx, job, job.attempt, &report).await.map(drop)
+}
+
+/// Answers whether it was news.
+async fn apply_to(ctx: &Context, job: &JobRow, number: u32, report: &Report<'_>) -> Result<bool, StoreError> {
+    let (news, class) = news(ctx, report, number);
+    let applied = ctx.deliver(job, &news, Some(report.provider_id)).await?;
+    carry_to_ledger(ctx, job, report, &news, class, applied.is_some()).await?;
+    Ok(applied.is_some())
 }
 
 fn news(ctx: &Context, report: &Report<'_>, attempt: u32) -> (News, Option<Class>) {

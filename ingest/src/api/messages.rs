@@ -12,10 +12,10 @@ use shared::domain::ids::{MessageId, ThreadId, Uid};
 use shared::domain::message::{Attachment, Draft, Source};
 
 use super::Tag;
-use super::shapes::{AuthorOut, ContentTypeOut, MessageOut, TypeOut};
+use super::shapes::{AuthorOut, ChannelOut, ContentTypeOut, MessageOut, TypeOut};
 use super::sources::SourceForm;
 use crate::auth::Caller;
-use crate::chat::{KeyForm, ListQuery, Listed, Story, Trace};
+use crate::chat::{KeyForm, ListQuery, Listed, Preview, Story, Trace};
 use crate::http::{ApiError, Id, StrictJson};
 use crate::services::Services;
 use shared::domain::time::rfc3339;
@@ -70,6 +70,7 @@ impl TryFrom<MessageIn> for Draft {
             author_id: input.author_id.map(|id| id.0),
             integration_app: None,
             desk_type: None,
+            template: None,
         })
     }
 }
@@ -101,7 +102,7 @@ fn payment(content: Value) -> Result<Document, ApiError> {
 }
 
 #[derive(ApiResponse)]
-enum PostedOut {
+pub(super) enum PostedOut {
     /// Committed now.
     #[oai(status = 201)]
     Created(StrictJson<MessageOut>, #[oai(header = "Idempotent-Replayed")] Option<String>),
@@ -111,7 +112,7 @@ enum PostedOut {
 }
 
 impl PostedOut {
-    fn of(message: MessageOut, replayed: Option<u16>) -> Self {
+    pub(super) fn of(message: MessageOut, replayed: Option<u16>) -> Self {
         let mark = replayed.map(|_| "true".to_owned());
         match replayed {
             None | Some(201) => Self::Created(StrictJson(message), mark),
@@ -167,6 +168,45 @@ struct MessageStoryOut {
     author: AuthorOut,
     /// Not for guests.
     attempts: Option<Vec<AttemptOut>>,
+}
+
+#[derive(ApiResponse)]
+enum ResentOut {
+    /// It is queued again.
+    #[oai(status = 202)]
+    Queued(StrictJson<MessageOut>, #[oai(header = "Idempotent-Replayed")] Option<String>),
+}
+
+/// What a message would lead to.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+struct PreviewOut {
+    /// Absent for a message that leaves by no channel.
+    channel: Option<ChannelOut>,
+    would_send: bool,
+    /// The guest's phone.
+    to: Option<String>,
+    /// The number that it would come from, or the provider's id of it.
+    from: Option<String>,
+    /// Whether a free WhatsApp text may be tried now.
+    window_open: bool,
+    window_expires_at: Option<String>,
+    /// Why it would not be sent: a `delivery.reason`.
+    reason: Option<String>,
+}
+
+impl From<Preview> for PreviewOut {
+    fn from(preview: Preview) -> Self {
+        Self {
+            channel: preview.channel.map(Into::into),
+            would_send: preview.would_send,
+            to: preview.to,
+            from: preview.from,
+            window_open: preview.window.can_reply_freeform(),
+            window_expires_at: preview.window.expires_at().map(rfc3339),
+            reason: preview.reason.map(|reason| reason.as_str().to_owned()),
+        }
+    }
 }
 
 /// The order within a page.
@@ -291,5 +331,46 @@ impl MessagesApi {
     ) -> Result<StrictJson<MessageStoryOut>, ApiError> {
         let story = services.chat.message_story(&caller, &id.0.0, &message_id.0.0).await?;
         Ok(StrictJson(story.into()))
+    }
+
+    /// Sends a message again that failed, is parked or whose outcome is in doubt. Staff only.
+    ///
+    /// It is tried at once, in the order of its thread; 409 `not_resendable` for any other message. Sending again what
+    /// is in doubt may reach the guest twice.
+    #[oai(
+        path = "/chat/threads/:id/messages/:message_id/resend",
+        method = "post",
+        operation_id = "messages.resend"
+    )]
+    async fn resend(
+        &self,
+        caller: Caller,
+        id: Path<Id<ThreadId>>,
+        message_id: Path<Id<MessageId>>,
+        /// Makes a repeated request harmless.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Id<KeyForm>>>,
+        trace: Trace,
+        services: Data<&Arc<Services>>,
+    ) -> Result<ResentOut, ApiError> {
+        let key = key.0.map(|key| key.0);
+        let resent = services.chat.resend(&caller, &trace, &id.0.0, &message_id.0.0, key).await?;
+        Ok(ResentOut::Queued(StrictJson((&resent.0).into()), resent.1.then(|| "true".to_owned())))
+    }
+
+    /// Tells who would get a message of a type, by which number, and why not. Staff only.
+    #[oai(path = "/chat/threads/:id/send-preview", method = "get", operation_id = "messages.preview")]
+    async fn preview(
+        &self,
+        caller: Caller,
+        id: Path<Id<ThreadId>>,
+        /// `message` by default.
+        r#type: Query<Option<TypeOut>>,
+        _trace: Trace,
+        services: Data<&Arc<Services>>,
+    ) -> Result<StrictJson<PreviewOut>, ApiError> {
+        let kind = r#type.0.map(Into::into).unwrap_or_default();
+        let preview = services.chat.preview(&caller, &id.0.0, kind).await?;
+        Ok(StrictJson(preview.into()))
     }
 }

@@ -8,6 +8,7 @@ mod reservations;
 pub(crate) mod shapes;
 mod sources;
 mod support_tokens;
+mod templates;
 mod threads;
 mod users;
 mod webhooks;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> impl OpenApi + Send + Sync + 'static {
     (
         threads::ThreadsApi,
         messages::MessagesApi,
+        templates::TemplatesApi,
         reservations::ReservationsApi,
         users::UsersApi,
         desk::all(),

@@ -56,7 +56,8 @@ impl Chat {
         let content = draft.content_hash(thread.as_str(), draft.author_id.as_ref().unwrap_or(&actor.uid));
         let client_id = draft.message_id.as_ref().map_or("", MessageId::as_str);
         let idempotency = key.map(|key| {
-            key.scoped(actor, &format!("threads/{thread}/messages"), &format!("{content}/{client_id}"))
+            let route = if draft.template.is_some() { "whatsapp-templates" } else { "messages" };
+            key.scoped(actor, &format!("threads/{thread}/{route}"), &format!("{content}/{client_id}"))
         });
         let target = draft.message_id.as_ref().map_or_else(String::new, ToString::to_string);
         let metadata = doc! {

@@ -8,11 +8,15 @@ mod key;
 mod lag;
 mod messages;
 mod people;
+mod preview;
+mod resend;
 mod search;
+mod templates;
 mod threads;
 mod views;
 
 use poem::{FromRequest, Request, RequestBody};
+use shared::channels::ChannelBook;
 use shared::committer::{Committer, Directory, Pusher};
 use shared::domain::actor::Actor;
 use shared::domain::ids::ThreadId;
@@ -35,7 +39,9 @@ pub(crate) use key::KeyForm;
 pub(crate) use lag::IndexLag;
 pub(crate) use messages::{ListQuery, Listed, Story};
 pub(crate) use people::{ReservationPut, UserPut, check_email};
+pub(crate) use preview::Preview;
 pub(crate) use search::Found;
+pub(crate) use templates::Catalogued;
 pub(crate) use views::{MessageView, ThreadView, last_message_keys};
 
 /// Longest user agent that is kept, in bytes.
@@ -53,6 +59,8 @@ pub(crate) struct Chat {
     pub(crate) pusher: Pusher,
     /// Tells those who watch.
     pub(crate) live: LivePublisher,
+    /// By which number or address an account sends.
+    pub(crate) channels: ChannelBook,
     pub(crate) push_grace: Duration,
     /// Links may lead to private addresses: in tests.
     pub(crate) allow_private: bool,

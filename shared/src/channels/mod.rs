@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, Secret};
+use crate::domain::contact::SHARED;
 use crate::domain::ids::{AccountId, ChannelId};
 use crate::providers::Trust;
 use crate::providers::guest::GuestChannel;
@@ -24,6 +25,14 @@ pub struct Owner {
 
 impl Owner {
     const DEFAULT: Self = Self { account: None, channel: None };
+
+    /// The account under which the line's contacts stand.
+    pub fn of_contacts(&self) -> AccountId {
+        match &self.account {
+            Some(account) => account.clone(),
+            None => AccountId::parse(SHARED).expect("the constant has the form of an account id"),
+        }
+    }
 
     /// Whether the line may speak for `account`.
     pub fn serves(&self, account: &AccountId) -> bool {
@@ -144,6 +153,14 @@ impl ChannelBook {
     /// [`StoreError`].
     pub async fn guest(&self, _account: &AccountId) -> Result<Option<Arc<GuestLine>>, StoreError> {
         Ok(self.defaults.guest.clone())
+    }
+
+    /// All WhatsApp numbers, whoever owns them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn whatsapp_lines(&self) -> Result<Vec<Arc<WhatsappLine>>, StoreError> {
+        Ok(self.defaults.whatsapp.iter().cloned().collect())
     }
 
     /// All lines with this number of Meta's, whoever owns them.

@@ -42,7 +42,7 @@ impl Http {
             listen: r.address("http.listen"),
             admin_listen: r.address("http.admin_listen"),
             trusted_proxies: r.list("http.trusted_proxies"),
-            rate_limit: r.own("http.rate_limit", Rate { count: one, per: Duration::from_secs(1) }),
+            rate_limit: r.own("http.rate_limit", SLOWEST),
             rate_burst: NonZeroU32::new(r.number("http.rate_burst", 1..=1_000_000)).unwrap_or(one),
             request_timeout: r.duration("http.request_timeout", Duration::from_millis(100)),
             connections_max: r.number("http.connections_max", 1..=1_000_000) as usize,
@@ -111,7 +111,22 @@ pub struct Delivery {
     pub unknown_grace: Duration,
     /// What follows then.
     pub unknown_policy: UnknownPolicy,
+    /// How long a message may be parked.
+    pub parked_max: Duration,
+    /// How old a template catalogue may be.
+    pub template_refresh: Duration,
+    /// How fast a WhatsApp number may send.
+    pub whatsapp_rate: Rate,
+    /// How fast it may send to one person, in the long run.
+    pub whatsapp_pair_rate: Rate,
+    /// How many messages to one person may come at once.
+    pub whatsapp_pair_burst: u32,
+    /// How fast an SMS sender may send.
+    pub sms_rate: Rate,
 }
+
+/// What stands in for a rate that cannot be read; the program does not start with it.
+const SLOWEST: Rate = Rate { count: NonZeroU32::MIN, per: Duration::from_secs(1) };
 
 impl Delivery {
     pub(super) fn read(r: &mut Reader) -> Self {
@@ -119,6 +134,12 @@ impl Delivery {
             timeout: r.duration("delivery.timeout", 10 * MS),
             unknown_grace: r.duration("delivery.unknown_grace", Duration::ZERO),
             unknown_policy: r.own("delivery.unknown_policy", UnknownPolicy::Hold),
+            parked_max: r.duration("delivery.parked_max", Duration::from_secs(1)),
+            template_refresh: r.duration("delivery.template_refresh", Duration::from_secs(1)),
+            whatsapp_rate: r.own("delivery.whatsapp_rate", SLOWEST),
+            whatsapp_pair_rate: r.own("delivery.whatsapp_pair_rate", SLOWEST),
+            whatsapp_pair_burst: r.number("delivery.whatsapp_pair_burst", 1..=10_000),
+            sms_rate: r.own("delivery.sms_rate", SLOWEST),
         }
     }
 }

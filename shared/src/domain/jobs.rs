@@ -40,6 +40,8 @@ pub struct JobDraft {
     pub lane: Option<String>,
     /// The message's `seq`.
     pub lane_seq: i64,
+    /// It goes past parked jobs of its lane: a template, which needs no open window.
+    pub overtakes: bool,
 }
 
 /// Where a job stands in the ledger.

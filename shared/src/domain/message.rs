@@ -8,6 +8,7 @@ use super::delivery::Delivery;
 use super::desk::DeskType;
 use super::ids::{AccountId, MalformedId, MessageId, ThreadId, Uid, key};
 use super::reading::Place;
+use super::template::Template;
 use super::time::Time;
 
 /// What kind of message it is. Never changes after the commit.
@@ -143,6 +144,8 @@ pub struct Draft {
     pub integration_app: Option<String>,
     /// What it was called when it was posted through the support desk.
     pub desk_type: Option<DeskType>,
+    /// The WhatsApp template that it is.
+    pub template: Option<Template>,
 }
 
 /// A message as stored.
@@ -185,6 +188,9 @@ pub struct Message {
     /// What it was called when it was posted through the support desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desk_type: Option<DeskType>,
+    /// The WhatsApp template that it is; `body` is how it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
     /// Grows with each change that the search index must see.
@@ -246,6 +252,11 @@ impl Draft {
         }
         if let Some(desk_type) = self.desk_type {
             field("desk", desk_type.as_str().as_bytes());
+        }
+        if let Some(template) = &self.template {
+            // Whether it advertises is not the author's word.
+            let asked = Template { marketing: false, ..template.clone() };
+            field("template", serde_json::to_string(&asked).unwrap_or_default().as_bytes());
         }
         if let Some(payment) = &self.payment_content {
             field("payment", canonical(payment).to_string().as_bytes());

@@ -9,6 +9,7 @@ use super::jobs::{
     AUDIT_MESSAGE, DELIVER_SMS, DELIVER_WHATSAPP, FORWARD_TO_GUEST, INDEX_MESSAGE, JobDraft, NOTIFY_AGENTS,
     NOTIFY_CUSTOMER,
 };
+use super::media::MediaKind;
 use super::message::{Attachment, ContentType, Draft, Message, MessageType, Source};
 use super::reading::move_mark;
 use super::rejection::Rejection;
@@ -124,6 +125,7 @@ fn assemble(thread: &Thread, draft: Draft, actor: &Actor, now: Time) -> Message 
         payment_content: draft.payment_content,
         integration_app: draft.integration_app,
         desk_type: draft.desk_type,
+        template: draft.template,
         delivery: None,
         rev: 1,
         content_hash,
@@ -182,6 +184,12 @@ fn check_content(message: &Message) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// The way by which a message of type `kind`, written by staff in `thread`, would leave.
+pub fn channel_for(thread: &Thread, kind: MessageType) -> Option<Channel> {
+    let forwarded = thread.source.as_str() == Source::HUBUBB_GUEST && kind != MessageType::Note;
+    channel_by(kind, Source::HUBUBB, false).or(forwarded.then_some(Channel::Guest))
+}
+
 /// The phone channel by which a draft is to be sent, once it is committed.
 pub fn phone_channel_of(draft: &Draft) -> Option<Channel> {
     let source = draft.source.clone().unwrap_or_default();
@@ -215,6 +223,9 @@ fn is_forwarded(thread: &Thread, message: &Message) -> bool {
 fn check_channel_limits(channel: Channel, message: &Message) -> Result<(), Rejection> {
     let chars = message.body.chars().count();
     let attachments = &message.attachments;
+    if let Some(template) = &message.template {
+        template.check()?;
+    }
     if !attachments.iter().all(|a| a.url.starts_with("https://")) {
         return Err(Rejection::Unprocessable("attachments of a phone message must be https URLs"));
     }
@@ -225,6 +236,10 @@ fn check_channel_limits(channel: Channel, message: &Message) -> Result<(), Rejec
         Channel::Whatsapp if attachments.len() == 1 && chars > WHATSAPP_CAPTION_CHARS_MAX => {
             Err(Rejection::Unprocessable("a WhatsApp caption is at most 1024 characters"))
         }
+        Channel::Whatsapp if attachments.iter().any(is_too_large) => Err(Rejection::Unprocessable(
+            "the attachment is larger than WhatsApp takes: 5 MB a picture, 16 MB sound or film, 500 KB a sticker, \
+             100 MB a document",
+        )),
         Channel::Whatsapp if chars > WHATSAPP_CHARS_MAX => {
             Err(Rejection::Unprocessable("a WhatsApp text is at most 4096 characters"))
         }
@@ -236,6 +251,11 @@ fn check_channel_limits(channel: Channel, message: &Message) -> Result<(), Rejec
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a file is known to be larger than its kind may be.
+fn is_too_large(attachment: &Attachment) -> bool {
+    attachment.size.is_some_and(|bytes| bytes > MediaKind::of(attachment).bytes_max())
 }
 
 /// The thread after `message`.
@@ -296,11 +316,12 @@ fn raise_attention(thread: &mut Thread, roles: &Roles, message: &Message) {
 }
 
 fn jobs_for(message: &Message, channel: Option<Channel>, forward: bool) -> Vec<JobDraft> {
-    let projection = |kind| JobDraft { kind, lane: None, lane_seq: message.seq };
+    let projection = |kind| JobDraft { kind, lane: None, lane_seq: message.seq, overtakes: false };
     let effect = |kind, channel: Channel| JobDraft {
         kind,
         lane: Some(format!("{}:{}", channel.as_str(), message.thread)),
         lane_seq: message.seq,
+        overtakes: message.template.is_some(),
     };
     let mut jobs = vec![projection(INDEX_MESSAGE), projection(AUDIT_MESSAGE)];
     if forward {
@@ -331,5 +352,5 @@ fn notification(thread: &Thread, message: &Message, by_staff: bool) -> Option<Jo
         (true, None) => (NOTIFY_CUSTOMER, format!("email:{}/customer", message.thread)),
         (true, Some(_)) => return None,
     };
-    Some(JobDraft { kind, lane: Some(lane), lane_seq: message.seq })
+    Some(JobDraft { kind, lane: Some(lane), lane_seq: message.seq, overtakes: false })
 }

@@ -63,7 +63,8 @@ impl Ledger {
             return Ok(Look::Gone);
         }
         let head = match &job.lane {
-            Some(lane) => self.head(lane).await?,
+            Some(lane) if job.overtakes => self.first(lane, true).await?,
+            Some(lane) => self.first(lane, false).await?,
             None => None,
         };
         let Some(head) = head.filter(|head| head.id != job.id) else {
@@ -96,7 +97,15 @@ impl Ledger {
 
     /// The first job of `lane` that holds it.
     pub(super) async fn head(&self, lane: &str) -> Result<Option<JobRow>, StoreError> {
-        let filter = doc! { "lane": lane, "open": true };
+        self.first(lane, false).await
+    }
+
+    /// As [`Ledger::head`], past those that are parked if `past_parked`.
+    async fn first(&self, lane: &str, past_parked: bool) -> Result<Option<JobRow>, StoreError> {
+        let mut filter = doc! { "lane": lane, "open": true };
+        if past_parked {
+            filter.insert("state", doc! { "$ne": "parked" });
+        }
         Ok(self.rows().find_one(filter).sort(doc! { "laneSeq": 1 }).await?)
     }
 
@@ -130,6 +139,8 @@ impl Ledger {
         let next = |field: &str| doc! { "$add": [format!("${field}"), 1_i64] };
         let begun =
             doc! { "attempt": next("attempt"), "startedAt": "$$NOW", "worker": { "$literal": worker } };
+        let by = doc! { "$cond": [{ "$ifNull": ["$replayBy", false] }, { "replayedBy": "$replayBy" }, {}] };
+        let begun = doc! { "$mergeObjects": [begun, by] };
         let story =
             Bson::Array(vec![doc! { "$ifNull": ["$attempts", []] }.into(), Bson::Array(vec![begun.into()])]);
         let mut fields = doc! {

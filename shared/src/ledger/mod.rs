@@ -9,6 +9,7 @@
 mod claim;
 mod outcome;
 mod projection;
+mod release;
 mod row;
 mod survey;
 mod sweep;
@@ -20,7 +21,7 @@ use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 
 pub use claim::{Claim, Look, Mark};
-pub use outcome::{Fenced, Trouble, Verdict};
+pub use outcome::{Fenced, PACED, Trouble, Verdict};
 pub use row::{Attempt, AttemptOutcome, JobRow};
 pub use survey::QueueDepth;
 pub use sweep::{Due, Recovered};

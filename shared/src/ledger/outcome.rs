@@ -1,7 +1,7 @@
 //! Writing down how an attempt ended, and letting the lane go on.
 
 use futures::TryStreamExt;
-use mongodb::bson::{Document, deserialize_from_document, doc, serialize_to_bson};
+use mongodb::bson::{Bson, Document, deserialize_from_document, doc, serialize_to_bson};
 
 use super::claim::is_due;
 use super::{Attempt, AttemptOutcome, JobRow, Ledger};
@@ -14,6 +14,9 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the job was moved by somebody else")]
 pub struct Fenced;
+
+/// The class of an attempt that ended before it began, because its place in the pace of its sender comes later.
+pub const PACED: &str = "paced";
 
 /// The furthest that a job is put off: a year, in milliseconds.
 const AHEAD_MAX: i64 = 366 * 24 * 3600 * 1000;
@@ -84,6 +87,8 @@ impl Ledger {
         let mut set = doc! {
             "state": state.as_str(), "leaseUntil": "$$REMOVE", "sendingAt": "$$REMOVE", "reason": "$$REMOVE",
         };
+        let paced = trouble.class.as_deref() == Some(PACED);
+        set.insert("paced", if paced { Bson::Boolean(true) } else { Bson::from("$$REMOVE") });
         match verdict {
             Verdict::Done { provider_id } => {
                 set.extend(closed());
@@ -208,13 +213,14 @@ impl Ledger {
     }
 
     /// The job that may run next in `lane`: what a finished job pushes. `None` where the head runs, waits for an
-    /// event, or is not due by the store's clock.
+    /// event, or is not due by the store's clock. Parked jobs are looked past: what stands behind them parks too, or
+    /// overtakes them.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn next_in_lane(&self, lane: &str) -> Result<Option<JobRow>, StoreError> {
         let pipeline = vec![
-            doc! { "$match": { "lane": lane, "open": true } },
+            doc! { "$match": { "lane": lane, "open": true, "state": { "$ne": "parked" } } },
             doc! { "$sort": { "laneSeq": 1 } },
             doc! { "$limit": 1 },
             doc! { "$match": { "state": "queued", "$expr": is_due() } },

@@ -97,6 +97,9 @@ pub struct JobRow {
     pub lane: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane_seq: Option<i64>,
+    /// Goes past parked jobs of its lane.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtakes: bool,
     /// Holds its lane: true from the commit until the job is finished or its outcome stays unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<bool>,
@@ -115,6 +118,9 @@ pub struct JobRow {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Its place in the pace of its sender is taken: `dueAt` is when it comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paced: bool,
     /// Times that it was sent again although the outcome was unknown.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resends: i32,
@@ -127,6 +133,12 @@ pub struct JobRow {
     pub sending_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_until: Option<Time>,
+    /// In doubt: the provider is asked again after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_after: Option<Time>,
+    /// Who had it sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<String>,
     /// Why it is parked or dead: the contract's `delivery.reason`.
@@ -161,6 +173,7 @@ impl JobRow {
             request_id: None,
             lane: None,
             lane_seq: None,
+            overtakes: false,
             open: None,
             state: JobState::Queued,
             epoch: 0,
@@ -168,12 +181,15 @@ impl JobRow {
             attempt_count: 0,
             attempt: 0,
             attempts: Vec::new(),
+            paced: false,
             resends: 0,
             due_at: now,
             push_after: plus_millis(now, push_grace.as_millis() as i64),
             lease_until: None,
             sending_at: None,
             grace_until: None,
+            look_after: None,
+            replay_by: None,
             error_class: None,
             reason: None,
             last_error: None,
@@ -193,6 +209,7 @@ impl JobRow {
             row.lane = Some(lane.clone());
             row.lane_seq = Some(draft.lane_seq);
             row.open = Some(true);
+            row.overtakes = draft.overtakes;
         }
         row
     }

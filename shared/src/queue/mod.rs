@@ -9,6 +9,7 @@
 //! |-----|------|
 //! | `{prefix}:{q:search}` | stream of entries `{j: job id}`, read by the consumer group [`GROUP`] |
 //! | `{prefix}:{q:search}:dead` | the last entries that could not be read, at most some hundred |
+//! | `{prefix}:{pace}:{name}` | how fast a number of ours may send, and to whom; see [`Pacer`] |
 //! | `{prefix}:marker` | present since the last dispatch; absent = Redis was emptied |
 //!
 //! The braces are a hash tag, so that in Redis Cluster all keys of a queue live in one slot.
@@ -20,10 +21,12 @@ use serde::{Deserialize, Serialize};
 
 mod error;
 mod link;
+mod pace;
 mod wakeups;
 
 pub use error::QueueError;
 pub use link::Link;
+pub use pace::{Pace, Pacer};
 pub use wakeups::{DEFAULT_TIMEOUT, Wakeups};
 
 /// The one consumer group of every stream. An entry is deleted when it is acknowledged, which is right only

@@ -104,6 +104,7 @@ fn conversations() -> Table {
             vec![
                 partial("due", doc! { "queue": 1, "pushAfter": 1 }, doc! { "state": "queued" }),
                 partial("lease", doc! { "leaseUntil": 1 }, doc! { "state": "running" }),
+                partial("parked", doc! { "createdAt": 1 }, doc! { "state": "parked" }),
                 partial("grace", doc! { "graceUntil": 1 }, doc! { "state": "unknown" }),
                 // The lane's mutex: one running job per lane.
                 unique(
@@ -126,6 +127,7 @@ fn conversations() -> Table {
                 unique("business_id", doc! { "businessKey": 1 }, Some(exists("businessKey"))),
             ],
         ),
+        ("templates", vec![plain("business", doc! { "business": 1 })]),
         ("idempotency", vec![ttl("ttl", "createdAt", IDEMPOTENCY_TTL)]),
         (
             "audit",

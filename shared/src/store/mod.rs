@@ -7,6 +7,7 @@
 //! | `users`, `reservations` | people and stays | the API |
 //! | `supportTokens`, `supportSessions`, `customers` | the support desk's own | the desk's endpoints |
 //! | `contacts` | people outside, as seen from a number of ours | sends; what comes in |
+//! | `templates`, `catalogues` | WhatsApp templates as Meta lists them | the workers |
 //! | `idempotency` | answered `Idempotency-Key`s, 48 h | the committer |
 //! | `audit` | who did what | the audit job; failures straight from a request |
 //! | `events` | raw provider events | webhooks |
@@ -32,6 +33,7 @@ mod people;
 mod recent;
 mod reindexes;
 mod scan;
+mod templates;
 mod threads;
 mod together;
 mod transaction;
@@ -54,6 +56,7 @@ pub use notices::{Notice, Unread, UnreadQuery};
 pub use people::{Reservation, User};
 pub use recent::Recent;
 pub use reindexes::{Claimed, Phase, ReindexPart, ReindexRow, ReindexState, Reindexes};
+pub use templates::Catalogue;
 pub use threads::{Created, Cursor, ThreadFilter, ThreadPage, View};
 
 use crate::config::Mongodb;

@@ -11,6 +11,7 @@ mod paging;
 mod people;
 mod permissions;
 mod posting;
+mod preview;
 mod repeats;
 mod support;
 mod threads;

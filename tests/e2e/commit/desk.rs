@@ -214,6 +214,7 @@ fn redraft(message: &Message) -> Draft {
         author_id: None,
         integration_app: message.integration_app,
         desk_type: message.desk_type,
+        template: message.template,
     }
 }
 

@@ -3,10 +3,14 @@
 mod deliveries;
 mod doubt;
 mod lanes;
+mod pace;
 mod poison;
 mod privacy;
+mod reconcile;
 mod refusals;
 mod repeats;
+mod resend;
 mod statuses;
 mod story;
+mod templates;
 mod window;

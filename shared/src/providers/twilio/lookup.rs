@@ -98,12 +98,11 @@ impl Client {
         token: Option<&(usize, String)>,
     ) -> Result<Value, LookupError> {
         let mut url = messages_url(channel).ok_or(LookupError::Blocked)?;
-        let mut query = url.query_pairs_mut();
-        query.append_pair("To", to.expose()).append_pair("PageSize", &PAGE_SIZE.to_string());
+        let size = PAGE_SIZE.to_string();
+        url.query_pairs_mut().append_pair("To", to.expose()).append_pair("PageSize", &size);
         if let Some((page, token)) = token {
-            query.append_pair("Page", &page.to_string()).append_pair("PageToken", token);
+            url.query_pairs_mut().append_pair("Page", &page.to_string()).append_pair("PageToken", token);
         }
-        drop(query);
         let request = self.transport.client(channel.trust).get(url);
         let request = request.basic_auth(&channel.account_sid, Some(channel.auth_token.expose()));
         let reply = self.transport.exchange(channel.trust, request).await.map_err(|lost| match lost {

@@ -1,5 +1,6 @@
 //! The WhatsApp Cloud API: sending, and reading its webhooks.
 
+mod catalogue;
 mod payload;
 mod signature;
 pub mod webhook;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-pub use payload::{Outgoing, Payload, Recipient};
+pub use catalogue::CatalogueError;
+pub use payload::{File, Outgoing, Payload, Recipient};
 pub use signature::verify_signature;
 
 use super::classes::{Classes, Provider};

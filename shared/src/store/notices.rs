@@ -50,7 +50,7 @@ pub struct UnreadQuery<'a> {
 #[derive(Debug, Clone)]
 pub struct Unread {
     pub messages: Vec<Message>,
-    /// At most [`COUNTED_MAX`].
+    /// At most 1,000: beyond it they are no longer counted.
     pub total: u64,
 }
 

@@ -87,7 +87,7 @@ impl Events {
         let result = if new { "new" } else { "dup" };
         metrics::counter!("webhook_in_total", "source" => source, "result" => result).increment(1);
         if new {
-            self.pusher.push([(job.queue, job.id)]);
+            self.pusher.push([job]);
         }
         Ok(if new { Kept::New } else { Kept::Known })
     }

@@ -62,7 +62,7 @@ impl Services {
             SearchIndex::new(elastic.url.expose(), &elastic.prefix).context("prepare elasticsearch")?;
         let indexed = Arc::new(AtomicBool::new(false));
         let health = Arc::new(Self::health(&store, &wakeups, &search, &indexed));
-        let pusher = Pusher::start(wakeups);
+        let pusher = Pusher::start(wakeups, config.dispatcher.account_share);
         let directory = Directory::new(&store);
         let push_grace = config.dispatcher.push_grace;
         let ledger = Ledger::new(&store, config.jobs.lease);

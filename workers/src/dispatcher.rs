@@ -4,12 +4,13 @@
 //! is safe to do twice, so that two leaders for a moment are harmless. Failpoints: `dispatch.pushed`,
 //! `dispatch.before_push`.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use shared::domain::delivery::{DeliveryState, News, Reason};
 use shared::domain::time::{Time, plus_millis};
 use shared::ledger::{JobRow, Recovered};
-use shared::queue::{Queue, QueueError};
+use shared::queue::{Due, Queue, QueueError};
 use shared::store::StoreError;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,12 @@ use crate::registry::Registry;
 
 /// Ids pushed to one queue at a time.
 const PUSH_MAX: usize = 2_000;
+/// The same for jobs with an effect, of which a turn pushes few: what is refused is written.
+const PUSH_EFFECTS_MAX: usize = 256;
+/// How long a job is left alone whose account has its share of the stream.
+const HELD_BACK: Duration = Duration::from_millis(500);
+/// Between two turns while some were held back.
+const CROWDED: Duration = Duration::from_millis(50);
 /// Jobs taken back or ended in one turn.
 const SWEEP_MAX: usize = 500;
 /// How often the gauges are counted.
@@ -38,20 +45,35 @@ pub async fn run(ctx: Context, registry: Registry, stop: CancellationToken) {
     let dispatcher = Dispatcher { ctx, registry };
     let mut surveyed: Option<Instant> = None;
     while !stop.is_cancelled() {
-        let more = match dispatcher.turn(&mut surveyed).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::warn!(%error, "dispatch failed; going on");
-                false
-            }
+        let left = dispatcher.turn(&mut surveyed).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "dispatch failed; going on");
+            Left::Nothing
+        });
+        let tick = dispatcher.ctx.config.dispatcher.tick;
+        let pause = match left {
+            Left::More => continue,
+            Left::HeldBack => CROWDED.min(tick),
+            Left::Nothing => tick,
         };
-        if !more {
-            let pause = tokio::time::sleep(dispatcher.ctx.config.dispatcher.tick);
-            tokio::select! { () = pause => {}, () = stop.cancelled() => {} }
-        }
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
     }
     if let Err(error) = dispatcher.ctx.ledger.resign(LEASE, &dispatcher.ctx.process).await {
         tracing::debug!(%error, "the lease runs out by itself");
+    }
+}
+
+/// What a turn leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    Nothing,
+    /// Jobs whose account has its share of the stream.
+    HeldBack,
+    More,
+}
+
+impl From<bool> for Left {
+    fn from(more: bool) -> Self {
+        if more { Self::More } else { Self::Nothing }
     }
 }
 
@@ -61,12 +83,12 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// One look; answers whether there is more to do at once.
-    async fn turn(&self, surveyed: &mut Option<Instant>) -> Result<bool, Trouble> {
+    /// One look; answers what is left.
+    async fn turn(&self, surveyed: &mut Option<Instant>) -> Result<Left, Trouble> {
         let ctx = &self.ctx;
         let lead = ctx.ledger.lead(LEASE, &ctx.process, ctx.config.dispatcher.lease).await?;
         metrics::gauge!("dispatch_leader").set(if lead.is_some() { 1.0 } else { 0.0 });
-        let Some(now) = lead else { return Ok(false) };
+        let Some(now) = lead else { return Ok(Left::Nothing) };
         let mut more = self.recover(now).await?;
         more |= self.end_grace(now).await?;
         more |= self.expire(now).await?;
@@ -75,10 +97,11 @@ impl Dispatcher {
             self.survey(now).await?;
         }
         self.notice_loss().await?;
+        let mut left = Left::from(more);
         for queue in Queue::ALL {
-            more |= self.push(queue, now).await?;
+            left = left.max(self.push(queue, now).await?);
         }
-        Ok(more)
+        Ok(left)
     }
 
     /// A missing marker says that Redis lost its data: everything is pushed again.
@@ -93,20 +116,37 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn push(&self, queue: Queue, now: Time) -> Result<bool, Trouble> {
+    async fn push(&self, queue: Queue, now: Time) -> Result<Left, Trouble> {
+        let most = if queue.has_effects() { PUSH_EFFECTS_MAX } else { PUSH_MAX };
         let room = self.ctx.wakeups.room(queue).await?;
-        let due = self.ctx.ledger.due(queue, room.min(PUSH_MAX), now).await?;
+        let due = self.ctx.ledger.due(queue, room.min(most), now).await?;
         if due.is_empty() {
-            return Ok(false);
+            return Ok(Left::Nothing);
         }
         shared::failpoint::hit("dispatch.before_push").await;
+        let refused = self.push_to(queue, &due).await?;
+        shared::failpoint::hit("dispatch.pushed").await;
+        let (back, pushed): (Vec<&str>, Vec<&str>) =
+            due.iter().map(|d| d.id.as_str()).partition(|id| refused.contains(*id));
+        // Pushed first, then marked: a death in between pushes twice, never not at all.
+        self.ctx.ledger.mark_pushed(&pushed, self.ctx.config.dispatcher.push_again).await?;
+        // Their account has its share: others, that are behind them in the order, come first.
+        self.ctx.ledger.mark_pushed(&back, HELD_BACK).await?;
+        metrics::counter!("dispatched_total", "queue" => queue.as_str()).increment(pushed.len() as u64);
+        Ok(if !back.is_empty() { Left::HeldBack } else { (due.len() == most).into() })
+    }
+
+    /// Pushes `due`; answers the ids that are to come again.
+    async fn push_to(&self, queue: Queue, due: &[shared::ledger::Due]) -> Result<HashSet<String>, Trouble> {
+        if queue.has_effects() {
+            let jobs: Vec<Due<'_>> =
+                due.iter().map(|d| Due { id: &d.id, account: d.account_id.as_str() }).collect();
+            let share = self.ctx.config.dispatcher.account_share;
+            return Ok(self.ctx.wakeups.push_fairly(queue, &jobs, share).await?.into_iter().collect());
+        }
         let ids: Vec<&str> = due.iter().map(|d| d.id.as_str()).collect();
         let accepted = self.ctx.wakeups.push(queue, &ids).await?;
-        shared::failpoint::hit("dispatch.pushed").await;
-        // Pushed first, then marked: a death in between pushes twice, never not at all.
-        self.ctx.ledger.mark_pushed(&ids[..accepted], self.ctx.config.dispatcher.push_again).await?;
-        metrics::counter!("dispatched_total", "queue" => queue.as_str()).increment(accepted as u64);
-        Ok(accepted == PUSH_MAX)
+        Ok(ids[accepted..].iter().map(|id| (*id).to_owned()).collect())
     }
 
     async fn recover(&self, now: Time) -> Result<bool, Trouble> {

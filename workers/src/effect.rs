@@ -10,7 +10,7 @@ use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
 use shared::domain::message::Message;
 use shared::domain::time::Time;
 use shared::ledger::{Done, Fenced, JobRow, Look, Mark, Trouble, Verdict};
-use shared::queue::Queue;
+use shared::queue::{Due, Queue};
 use shared::store::StoreError;
 use tracing::Instrument;
 
@@ -263,7 +263,11 @@ fn report(job: &JobRow, conclusion: &Conclusion, fenced: bool, started: Instant)
 pub(crate) async fn wake_next(ctx: &Context, job: &JobRow) -> Result<(), StoreError> {
     let Some(lane) = &job.lane else { return Ok(()) };
     let Some(next) = ctx.ledger.next_in_lane(lane).await? else { return Ok(()) };
-    if ctx.wakeups.push(next.queue, &[&next.id]).await.is_err() {
+    // The job that ends still has its place in the share, which passes on.
+    let (due, share) =
+        (Due { id: &next.id, account: next.account_id.as_str() }, ctx.config.dispatcher.account_share);
+    let refused = ctx.wakeups.push_fairly(next.queue, &[due], share * 2).await;
+    if refused.map_or(true, |refused| !refused.is_empty()) {
         // The dispatcher would find it only when its last push is forgotten.
         ctx.ledger.mark_pushed(&[&next.id], std::time::Duration::ZERO).await?;
     }

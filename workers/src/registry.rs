@@ -117,7 +117,7 @@ impl Registry {
 
 /// Whether the jobs of `queue` are effects.
 pub fn has_effects(queue: Queue) -> bool {
-    matches!(queue, Queue::Guest | Queue::Whatsapp | Queue::Sms | Queue::Email)
+    queue.has_effects()
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Chat {
 
     /// Tells Redis about jobs that are committed.
     pub(crate) fn push(&self, jobs: impl IntoIterator<Item = JobRow>) {
-        self.pusher.push(jobs.into_iter().map(|job| (job.queue, job.id)));
+        self.pusher.push(jobs);
     }
 
     /// Notes name and role of a caller, by which staff is known among participants.

@@ -177,7 +177,7 @@ impl Inner {
         failpoint::hit("commit.before_push").await;
         // What is not due yet is left to the dispatcher.
         let due = plan.jobs.into_iter().filter(|job| job.due_at <= job.created_at);
-        self.pusher.push(due.map(|job| (job.queue, job.id)));
+        self.pusher.push(due);
         self.announce(&threads, watched);
     }
 }

@@ -321,6 +321,8 @@ pub struct Dispatcher {
     pub push_again: Duration,
     /// After which a silent leader is replaced.
     pub lease: Duration,
+    /// How many entries of a stream of effects one account may hold, for each worker.
+    pub account_share: usize,
 }
 
 impl Dispatcher {
@@ -330,6 +332,7 @@ impl Dispatcher {
             push_grace: r.duration("dispatcher.push_grace", Duration::ZERO),
             push_again: r.duration("dispatcher.push_again", MS),
             lease: r.duration("dispatcher.lease", 10 * MS),
+            account_share: r.number("dispatcher.account_share", 1..=10_000) as usize,
         }
     }
 }

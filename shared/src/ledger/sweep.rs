@@ -62,6 +62,9 @@ impl Ledger {
     /// # Errors
     /// [`StoreError`].
     pub async fn mark_pushed(&self, ids: &[&str], hold: Duration) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         let later = doc! { "$dateAdd": {
             "startDate": "$$NOW", "unit": "millisecond", "amount": hold.as_millis() as i64,
         } };

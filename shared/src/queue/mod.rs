@@ -8,6 +8,7 @@
 //! | key | what |
 //! |-----|------|
 //! | `{prefix}:{q:search}` | stream of entries `{j: job id}`, read by the consumer group [`GROUP`] |
+//! | `{prefix}:{q:whatsapp}:accounts` | hash: how many entries of the stream each account holds |
 //! | `{prefix}:{q:search}:dead` | the last entries that could not be read, at most some hundred |
 //! | `{prefix}:{pace}:{name}` | how fast a number of ours may send, and to whom; see [`Pacer`] |
 //! | `{prefix}:marker` | present since the last dispatch; absent = Redis was emptied |
@@ -27,7 +28,7 @@ mod wakeups;
 pub use error::QueueError;
 pub use link::Link;
 pub use pace::{Pace, Pacer};
-pub use wakeups::{DEFAULT_TIMEOUT, Wakeups};
+pub use wakeups::{DEFAULT_TIMEOUT, Due, Wakeups};
 
 /// The one consumer group of every stream. An entry is deleted when it is acknowledged, which is right only
 /// while there is one group.
@@ -92,6 +93,13 @@ impl fmt::Display for Queue {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no queue \"{0}\"; queues are search, audit, guest, whatsapp, sms, email, inbound")]
 pub struct UnknownQueue(pub String);
+
+impl Queue {
+    /// Whether its jobs have an effect outside: each takes its time, and accounts share the workers.
+    pub fn has_effects(self) -> bool {
+        matches!(self, Queue::Guest | Queue::Whatsapp | Queue::Sms | Queue::Email)
+    }
+}
 
 impl FromStr for Queue {
     type Err = UnknownQueue;

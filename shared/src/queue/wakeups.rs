@@ -28,6 +28,46 @@ for i = 3, #ARGV do
 end
 return taken";
 
+/// KEYS: stream. ARGV: cap, field, share of one account for each worker, then ids and accounts in turn. Adds ids while
+/// the stream is shorter than the cap and their account holds less than its share; answers those that were refused.
+///
+/// What an account holds stands in the hash beside the stream; acknowledging counts it down. An empty stream says that
+/// nobody holds anything, which mends what a lost acknowledgement left behind.
+const PUSH_FAIRLY: &str = "\
+local counts = KEYS[1] .. ':accounts'
+local cap = tonumber(ARGV[1])
+local room = cap - redis.call('XLEN', KEYS[1])
+if room >= cap then redis.call('DEL', counts) end
+local workers = 1
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+if not groups.err and groups[1] then
+  for i = 1, #groups[1], 2 do
+    if groups[1][i] == 'consumers' then workers = math.max(1, groups[1][i + 1]) end
+  end
+end
+local share = tonumber(ARGV[3]) * workers
+local refused = {}
+for i = 4, #ARGV, 2 do
+  local account = ARGV[i + 1]
+  if room <= 0 or tonumber(redis.call('HGET', counts, account) or '0') >= share then
+    refused[#refused + 1] = ARGV[i]
+  else
+    redis.call('XADD', KEYS[1], '*', ARGV[2], ARGV[i], 'a', account)
+    redis.call('HINCRBY', counts, account, 1)
+    room = room - 1
+  end
+end
+return refused";
+
+/// A job to be looked at, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Due<'a> {
+    /// The job's id.
+    pub id: &'a str,
+    /// Its account, of which a stream holds only a share.
+    pub account: &'a str,
+}
+
 /// Pushes wake-ups and reports on the streams. Clones share one connection.
 ///
 /// Nothing here is needed for a job to run: a push that fails or is not accepted costs latency, since the
@@ -70,6 +110,32 @@ impl Wakeups {
         let mut pipeline = redis::pipe();
         self.add_pushes(&mut pipeline, queue, ids);
         self.run_pushes(&pipeline).await
+    }
+
+    /// Pushes jobs of several accounts so that none of them fills the stream: each may have `share` entries in it for
+    /// each worker that reads it. Answers the ids that were refused; they are to come again soon.
+    ///
+    /// # Errors
+    /// [`QueueError`]; a part may have been pushed.
+    pub async fn push_fairly(
+        &self,
+        queue: Queue,
+        jobs: &[Due<'_>],
+        share: usize,
+    ) -> Result<Vec<String>, QueueError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        for jobs in jobs.chunks(IDS_PER_CALL) {
+            pipeline.cmd("EVAL").arg(PUSH_FAIRLY).arg(1).arg(self.stream(queue));
+            pipeline.arg(self.cap).arg(JOB_FIELD).arg(share);
+            for job in jobs {
+                pipeline.arg(job.id).arg(job.account);
+            }
+        }
+        let refused: Vec<Vec<String>> = self.link.pipeline(&pipeline).await?;
+        Ok(refused.into_iter().flatten().collect())
     }
 
     /// Pushes to several queues in one round trip, keeping the order within each queue; answers how many were

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use apalis::prelude::*;
-use shared::queue::Queue;
+use shared::queue::{Due, Queue};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 use workers::backend::{Nack, PushError, RedisStreams, Wakeup};
@@ -198,4 +198,23 @@ async fn a_push_over_the_cap_is_refused_in_so_many_words() {
     };
     assert_eq!((refused, offered), (1, 2));
     assert_eq!(rig.wakeups.len(Queue::Search).await.unwrap(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_account_holds_is_counted_down_when_its_entries_leave() {
+    let rig = Rig::start().await;
+    let of = |account: &'static str, ids: &'static [&'static str]| {
+        ids.iter().map(move |id| Due { id, account }).collect::<Vec<_>>()
+    };
+    let push =
+        async |jobs: Vec<Due<'static>>| rig.wakeups.push_fairly(Queue::Search, &jobs, 2).await.unwrap();
+    assert_eq!(push(of("busy", &["1", "2", "3"])).await, ["3"]);
+    let mut worker = rig.worker("shares", 1);
+    worker.next().await.succeed();
+    eventually("the share of the entry that left", async || push(of("busy", &["3"])).await.is_empty()).await;
+    worker.run_through(2).await;
+    rig.drained().await;
+    let counts = format!("{}:accounts", rig.config.stream());
+    assert_eq!(rig.ask::<usize>(&["EXISTS", &counts]).await, 0, "nothing is left behind");
+    worker.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::queue::{Queue, QueueError, Wakeups};
+use shared::queue::{Due, Queue, QueueError, Wakeups};
 use tests::servers::RedisServer;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -79,4 +79,24 @@ async fn a_url_that_makes_no_sense_is_refused_without_being_repeated() {
     let error = Wakeups::new("http://user:hush@nowhere", "wakeups", 10).unwrap_err();
     assert!(matches!(error, QueueError::Url));
     assert!(!format!("{error:?} {error}").contains("hush"));
+}
+
+#[tokio::test]
+async fn no_account_gets_more_than_its_share_and_others_always_find_room() {
+    let server = RedisServer::start().await.unwrap();
+    let wakeups = on(&server, 100);
+    let of = |account: &'static str, ids: &'static [&'static str]| {
+        ids.iter().map(move |id| Due { id, account }).collect::<Vec<_>>()
+    };
+    let busy = of("busy", &["1", "2", "3", "4", "5"]);
+    let refused = wakeups.push_fairly(Queue::Sms, &busy, 3).await.unwrap();
+    assert_eq!(refused, ["4", "5"], "in their order");
+    assert!(wakeups.push_fairly(Queue::Sms, &of("quiet", &["6"]), 3).await.unwrap().is_empty());
+    assert_eq!(wakeups.push_fairly(Queue::Sms, &of("busy", &["4"]), 3).await.unwrap(), ["4"]);
+    assert!(wakeups.push_fairly(Queue::Whatsapp, &of("busy", &["7"]), 3).await.unwrap().is_empty());
+    assert_eq!(wakeups.len(Queue::Sms).await.unwrap(), 4);
+    let small = on(&server, 5);
+    let refused = small.push_fairly(Queue::Sms, &of("third", &["8", "9"]), 3).await.unwrap();
+    assert_eq!(refused, ["9"], "the cap holds for all");
+    assert!(small.push_fairly(Queue::Sms, &[], 3).await.unwrap().is_empty());
 }

@@ -42,7 +42,7 @@ pub(super) fn replica_with(store: &Store, config: &config::Commit) -> Committer 
     let committer = Committer::new(
         store,
         &Directory::new(store),
-        &Pusher::start(nowhere),
+        &Pusher::start(nowhere, 1),
         &LivePublisher::silent(),
         config,
         PUSH_GRACE,

@@ -56,7 +56,7 @@ async fn make_threads(app: &TestApp) -> Vec<ThreadId> {
 /// Through the committer, without HTTP.
 async fn commit(app: &TestApp, redis: &str, threads: &[ThreadId]) {
     let wakeups = Wakeups::new(redis, "nobody", 1).expect("a URL");
-    let (directory, pusher) = (Directory::new(app.store()), Pusher::start(wakeups));
+    let (directory, pusher) = (Directory::new(app.store()), Pusher::start(wakeups, 1));
     let config = app.config();
     let committer =
         Committer::new(app.store(), &directory, &pusher, &LivePublisher::silent(), &config.commit, GRACE);

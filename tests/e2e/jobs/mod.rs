@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod doubt;
+mod fairness;
 mod lanes;
 mod pace;
 mod poison;

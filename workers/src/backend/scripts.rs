@@ -66,3 +66,22 @@ for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   end
 end
 return gone";
+
+/// ARGV[3…]: ids. Acknowledges and deletes them, and counts down what their accounts hold of the stream.
+pub(super) const ACK: &str = "\
+local ids = {unpack(ARGV, 3)}
+redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
+local counts = KEYS[1] .. ':accounts'
+if redis.call('EXISTS', counts) == 1 then
+  for _, id in ipairs(ids) do
+    local e = redis.call('XRANGE', KEYS[1], id, id)
+    local f = e[1] and e[1][2] or {}
+    for i = 1, #f, 2 do
+      if f[i] == 'a' and redis.call('HINCRBY', counts, f[i + 1], -1) <= 0 then
+        redis.call('HDEL', counts, f[i + 1])
+      end
+    end
+  end
+end
+redis.call('XDEL', KEYS[1], unpack(ids))
+return 1";

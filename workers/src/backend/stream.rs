@@ -103,11 +103,7 @@ impl Stream {
 
     /// Acknowledges and deletes.
     pub(super) async fn ack(&self, ids: &[String]) -> Result<(), QueueError> {
-        let mut both = pipe();
-        both.atomic();
-        both.cmd("XACK").arg(&self.key).arg(GROUP).arg(ids).ignore();
-        both.cmd("XDEL").arg(&self.key).arg(ids).ignore();
-        self.link.pipeline(&both).await
+        self.link.command::<i64>(self.script(scripts::ACK).arg(ids)).await.map(drop)
     }
 
     /// Moves an undecodable entry to the dead stream, of which the oldest are dropped.

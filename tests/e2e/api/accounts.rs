@@ -9,6 +9,7 @@ use tests::app::{Caller, TestApp};
 fn body_of(operation: &str) -> Option<Value> {
     match operation {
         "messages.create" => Some(json!({ "body": "x" })),
+        "messages.sendTemplate" => Some(json!({ "name": "hello", "language": "en" })),
         "threads.update" => Some(json!({ "title": "x" })),
         "threads.read" => Some(json!({})),
         "users.put" => Some(json!({ "name": "x" })),

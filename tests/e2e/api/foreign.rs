@@ -113,6 +113,7 @@ fn body_of(operation: &str, room: &str) -> Option<Value> {
     let message = json!({ "type": "text", "content": "x" });
     match operation {
         "messages.create" => Some(json!({ "body": "x" })),
+        "messages.sendTemplate" => Some(json!({ "name": "hello", "language": "en" })),
         "threads.update" => Some(json!({ "title": "x" })),
         "threads.read" | "supportTokens.rotate" => Some(json!({})),
         "desk.sendMessage" | "desk.sendUserMessage" => Some(json!({ "room_id": room, "message": message })),

@@ -1,3 +1,5 @@
+//! Templates by form, against a catalogue, and as they read.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -46,7 +46,7 @@ async fn a_failing_head_holds_its_own_thread_only() {
     let app = TestApp::without_search().await;
     let (stuck, free) =
         (app.whatsapp_thread("+41795550001").await, app.whatsapp_thread("+41795550002").await);
-    let busy = Action::Answer(Answer::status(429).with_retry_after("2"));
+    let busy = Action::Answer(Answer::code(131_056).with_retry_after("2"));
     app.simulator.fault(FaultRule::on(Provider::Whatsapp, busy).body_contains("head").times(1));
     let head = post(&app, &stuck, "head").await;
     app.simulator.wait_for_requests(|seen| !seen.is_empty(), SOON).await.expect("a first try");

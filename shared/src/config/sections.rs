@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ pub struct Delivery {
     pub unknown_grace: Duration,
     /// What follows then.
     pub unknown_policy: UnknownPolicy,
+    /// Rules of errors that replace the built-in ones.
+    pub error_classes: Option<PathBuf>,
 }
 
 impl Delivery {
@@ -119,6 +122,7 @@ impl Delivery {
             timeout: r.duration("delivery.timeout", 10 * MS),
             unknown_grace: r.duration("delivery.unknown_grace", Duration::ZERO),
             unknown_policy: r.own("delivery.unknown_policy", UnknownPolicy::Hold),
+            error_classes: r.optional("delivery.error_classes").map(PathBuf::from),
         }
     }
 }

@@ -39,6 +39,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use self::codes::{twilio_codes, whatsapp_codes};
 pub use self::config::{
     DEV_ACCESS_TOKEN, DEV_ACCOUNT_SID, DEV_APP_SECRET, DEV_AUTH_TOKEN, DEV_DISPLAY_NUMBER, DEV_GUEST_SECRET,
     DEV_PHONE_NUMBER_ID, DEV_VERIFY_TOKEN, Limits, Secret, Settings, SimulatorConfig, StatusPlan,

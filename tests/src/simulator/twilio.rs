@@ -60,6 +60,7 @@ fn read(sid: &str, fields: &[(String, String)], request: &Request) -> Message {
         callback,
         echo,
         headers: request.kept_headers(),
+        ..Message::default()
     }
 }
 

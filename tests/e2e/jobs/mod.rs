@@ -2,7 +2,9 @@
 
 mod deliveries;
 mod doubt;
+mod error_codes;
 mod lanes;
+mod late_refusals;
 mod poison;
 mod privacy;
 mod refusals;

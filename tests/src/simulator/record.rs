@@ -85,6 +85,14 @@ pub struct Accepted {
     pub(super) steps: Arc<[Step]>,
 }
 
+impl Accepted {
+    /// The digits by which WhatsApp knows the recipient.
+    pub(super) fn wa_id(&self) -> &str {
+        let known = self.echo.get("wa_id").map_or(self.to.as_str(), String::as_str);
+        known.trim_start_matches('+')
+    }
+}
+
 impl fmt::Debug for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted")

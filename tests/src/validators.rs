@@ -29,8 +29,8 @@ impl Validators {
     #[expect(clippy::disallowed_methods, reason = "tests are told their programs by their environment")]
     pub fn start() -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/validators/validate.cjs");
-        let packages =
-            std::env::var("BELLHOP_TEST_VALIDATORS").expect("BELLHOP_TEST_VALIDATORS, set by dev/with-servers");
+        let packages = std::env::var("BELLHOP_TEST_VALIDATORS")
+            .expect("BELLHOP_TEST_VALIDATORS, set by dev/with-servers");
         let mut command = Command::new("node");
         command.arg(script).env("NODE_PATH", packages).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());

@@ -81,11 +81,7 @@ fn in_our_words(status: &StatusEvent) -> Option<Report<'_>> {
 }
 
 /// Applies a status to the message it is about; answers `false` when that is not known.
-async fn apply(
-    ctx: &Context,
-    attempt: Option<(String, u32)>,
-    report: &Report<'_>,
-) -> Result<bool, JobError> {
+async fn apply(ctx: &Context, attempt: Option<(String, u32)>, report: &Report<'_>) -> Result<bool, JobError> {
     let (job, number) = match &attempt {
         Some((id, number)) => (ctx.reads.row(id).await.map_err(away)?, Some(*number)),
         None => (None, None),

@@ -42,7 +42,8 @@ async fn sighup_reloads_the_error_classes_even_if_the_file_looks_the_same() {
     while n < 100 {
         n += 1;
         let id = format!("m{n}");
-        let thread = if n == 2 { thread.clone() } else { programs.whatsapp_thread(&format!("+4179000{n:04}")).await };
+        let thread =
+            if n == 2 { thread.clone() } else { programs.whatsapp_thread(&format!("+4179000{n:04}")).await };
         programs.post_stubbornly(&thread, &id).await;
         let parked = doc! { "state": "parked", "message": format!("acme/{id}") };
         programs.until("it is parked", async |p| !p.jobs(parked.clone()).await.is_empty()).await;

@@ -69,7 +69,10 @@ fn twilio() -> Rows {
         (&[63_002, 63_007, 63_015, 63_051], Parked("needs_operator")),
         (&[63_016], Parked("needs_template")),
         (&[20_500, 20_503], Unknown),
-        (&[21_211, 21_214, 21_217, 21_401, 21_614, 30_005, 30_006, 63_003, 63_024], Failed("invalid_recipient")),
+        (
+            &[21_211, 21_214, 21_217, 21_401, 21_614, 30_005, 30_006, 63_003, 63_024],
+            Failed("invalid_recipient"),
+        ),
         (&[21_610], Failed("opted_out")),
         (&[21_612, 21_602, 21_617, 21_619, 21_620, 21_623, 30_004], Failed("provider_rejected")),
         (&[30_010, 63_005, 63_032], Failed("provider_rejected")),
@@ -224,8 +227,7 @@ async fn every_answer(way: Way, rows: Rows) {
 async fn every_status(way: Way, rows: Rows) {
     let app = TestApp::without_search().await;
     let classes = Classes::built_in();
-    let rows: Vec<(u32, Fate)> =
-        all(rows).into_iter().filter(|(_, fate)| !matches!(fate, Unknown)).collect();
+    let rows: Vec<(u32, Fate)> = all(rows).into_iter().filter(|(_, fate)| !matches!(fate, Unknown)).collect();
     app.expect_dead(rows.iter().filter(|(_, fate)| matches!(fate, Failed(_))).count());
     for (n, (code, fate)) in rows.iter().enumerate() {
         an_agent_understands(&classes, way, *code, true);
@@ -299,7 +301,10 @@ async fn a_code_that_nobody_knows_falls_back_and_raises_the_alarm() {
     app.expect_dead(4);
     for (way, first) in [(WHATSAPP, 0), (TWILIO, 3)] {
         let cases = [
-            (Action::Answer(Answer { status: Some(400), ..Answer::code(987_654) }), Failed("provider_rejected")),
+            (
+                Action::Answer(Answer { status: Some(400), ..Answer::code(987_654) }),
+                Failed("provider_rejected"),
+            ),
             (Action::Answer(Answer { status: Some(500), ..Answer::code(987_654) }), Unknown),
             (Action::FailStatus { code: 987_654, status: None }, Failed("provider_rejected")),
         ];
@@ -332,7 +337,8 @@ async fn a_rule_of_the_override_file_counts_without_a_restart() {
 
     std::fs::write(&path, "version = 1\n[[rule]]\nproviders = 7\n").unwrap();
     let refused = "error_classes_reload_total{result=\"refused\"}";
-    app.eventually("a refusal of the bad file", async || app.metrics().await.contains(refused).then_some(())).await;
+    app.eventually("a refusal of the bad file", async || app.metrics().await.contains(refused).then_some(()))
+        .await;
     let posted = meets(&app, TWILIO, 1, opted_out()).await;
     comes_to(&app, TWILIO, &posted, 21_610, &Parked("needs_operator")).await;
 

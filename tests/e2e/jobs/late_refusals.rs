@@ -10,14 +10,17 @@ async fn put_off(app: &TestApp) -> Value {
     let off = Action::FailStatus { code: 30_003, status: None };
     app.simulator.fault(FaultRule::on(Provider::Twilio, off).times(1));
     let thread = app.whatsapp_thread("+41796670077").await;
-    let message = app.agent("anna").post_message(&thread, json!({ "body": "hello", "type": "sms-message" })).await;
+    let message =
+        app.agent("anna").post_message(&thread, json!({ "body": "hello", "type": "sms-message" })).await;
     app.eventually("the refusal", async || {
         let job = app.job_of(&message, "deliver_sms").await;
         (job.state == JobState::Queued && job.attempt == 1).then_some(())
     })
     .await;
-    app.eventually("the message", async || (app.story(&message).await["delivery"]["state"] == "queued").then_some(()))
-        .await;
+    app.eventually("the message", async || {
+        (app.story(&message).await["delivery"]["state"] == "queued").then_some(())
+    })
+    .await;
     message
 }
 
@@ -25,7 +28,8 @@ async fn put_off(app: &TestApp) -> Value {
 async fn tell(app: &TestApp, status: &str, code: Option<u32>) {
     let sent = app.simulator.accepted()[0].clone();
     let known = app.simulator.webhooks().len();
-    let order = StatusOrder { message: sent.provider_id.clone(), status: status.to_owned(), code, copies: None };
+    let order =
+        StatusOrder { message: sent.provider_id.clone(), status: status.to_owned(), code, copies: None };
     app.simulator.send_status(&order).expect("a known message");
     app.simulator.wait_for_webhooks(|all| all.len() > known, SOON).await.expect("the webhook is answered");
     app.eventually("the event", async || {
@@ -84,7 +88,9 @@ async fn it_is_sent_again_when_its_time_has_come() {
     std::fs::write(&path, soon).unwrap();
     let setting = path.display().to_string();
     let app = TestApp::with("BELLHOP_DELIVERY__ERROR_CLASSES", setting).without_search().await;
-    let off = |times| FaultRule::on(Provider::Twilio, Action::FailStatus { code: 30_003, status: None }).times(times);
+    let off = |times| {
+        FaultRule::on(Provider::Twilio, Action::FailStatus { code: 30_003, status: None }).times(times)
+    };
     app.simulator.fault(off(2).body_contains("twice"));
     app.simulator.fault(off(9).body_contains("always"));
     app.expect_dead(1);

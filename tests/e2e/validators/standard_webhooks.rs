@@ -135,8 +135,7 @@ async fn the_vector_of_the_specification_is_what_all_three_sign() {
     let (secret, id) = ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk");
     let body = r#"{"email":"test@example.com","username":"test_user"}"#;
     let wanted = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
-    let question =
-        json!({ "op": "standard.sign", "secret": secret, "id": id, "timestamp": 1_649_367_553, "body": body });
+    let question = json!({ "op": "standard.sign", "secret": secret, "id": id, "timestamp": 1_649_367_553, "body": body });
     assert_eq!(Validators::start().sign(&question).await, wanted);
     assert_eq!(sign(secret, id, 1_649_367_553, body.as_bytes()).as_deref(), Ok(wanted));
     assert_eq!(signature::standard(secret, id, 1_649_367_553, body.as_bytes()).as_deref(), Some(wanted));

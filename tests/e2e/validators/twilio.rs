@@ -99,7 +99,8 @@ async fn both_forget_and_add_the_port_alike() {
 #[tokio::test]
 async fn forms_of_random_fields_are_signed_alike() {
     const ALPHABET: [&str; 20] = [
-        "a", "Z", "0", " ", "+", "&", "=", "%", "%2B", ";", "/", "?", "#", "\"", "'", "\n", "ü", "你", "\u{a0}", ".",
+        "a", "Z", "0", " ", "+", "&", "=", "%", "%2B", ";", "/", "?", "#", "\"", "'", "\n", "ü", "你",
+        "\u{a0}", ".",
     ];
     const NAMES: [&str; 8] =
         ["Body", "From", "To", "MediaUrl", "MediaUrl0", "MessageSid", "ErrorMessage", "ButtonPayload"];
@@ -178,14 +179,16 @@ async fn a_callback_that_the_validator_signed_is_let_in_and_a_changed_one_is_not
     let mut validators = Validators::start();
     let base = app.config().public_url.as_str().trim_end_matches('/').to_owned();
     let path = "/webhooks/twilio/status?job=01J5S0000000000000000000AA&a=1";
-    let form = fields(&[("MessageSid", "SM1"), ("MessageStatus", "sent"), ("ErrorMessage", ""), ("X", "ü & +")]);
+    let form =
+        fields(&[("MessageSid", "SM1"), ("MessageStatus", "sent"), ("ErrorMessage", ""), ("X", "ü & +")]);
     let question = json!({
         "op": "twilio.sign", "token": DEV_AUTH_TOKEN, "url": format!("{base}{path}"), "fields": as_object(&form),
     });
     let theirs = validators.sign(&question).await;
     let send = |form: &Fields| {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let call = app.nobody().call(reqwest::Method::POST, path).header("x-twilio-signature", theirs.clone());
+        let call =
+            app.nobody().call(reqwest::Method::POST, path).header("x-twilio-signature", theirs.clone());
         call.bytes("application/x-www-form-urlencoded", body)
     };
     send(&form).expect(200).await;

@@ -210,7 +210,9 @@ async fn settle(programs: &Programs, patience: Duration) -> anyhow::Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("{left} jobs were left after {patience:?}: {}", programs.describe().await);
+            let shown: Vec<String> =
+                programs.jobs(busy).await.iter().take(5).map(|job| format!("{job:?}")).collect();
+            bail!("{left} jobs were left after {patience:?}: {}", shown.join("; "));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -300,7 +302,8 @@ impl Outcome {
     pub fn row(&self, name: &str) -> String {
         let mut recovered = self.recovered.clone();
         recovered.sort_unstable();
-        let worst = recovered.last().map_or("–".to_owned(), |worst| format!("{:.1} s", worst.as_secs_f64()));
+        let worst =
+            recovered.last().map_or("–".to_owned(), |worst| format!("{:.1} s", worst.as_secs_f64()));
         format!(
             "| {name} | {} | {} | {} | {} | {} | {} | {} | {:.0}/s | {} ms | {} ms | {worst} | {:.1} s |",
             self.posted,

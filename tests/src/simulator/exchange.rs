@@ -222,9 +222,7 @@ impl<'a> Exchange<'a> {
         let taken = |told: &[Delivery]| {
             told.iter().rev().any(|one| one.provider_id == accepted.provider_id && one.answer.is_some())
         };
-        let waited = async {
-            while !self.sim.deliveries.read(taken) && told.changed().await.is_ok() {}
-        };
+        let waited = async { while !self.sim.deliveries.read(taken) && told.changed().await.is_ok() {} };
         // Nobody there to take it: the answer does not wait for ever.
         let _late = tokio::time::timeout(STATUS_WAIT, waited).await;
     }

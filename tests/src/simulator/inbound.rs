@@ -78,28 +78,64 @@ impl Media {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Content {
-    Text { body: String },
+    Text {
+        body: String,
+    },
     Media(Media),
     /// Several files in one message; SMS only.
-    Album { body: String, media: Vec<Media> },
-    Location { latitude: f64, longitude: f64, name: Option<String>, address: Option<String> },
-    Contact { name: String, phone: String },
+    Album {
+        body: String,
+        media: Vec<Media>,
+    },
+    Location {
+        latitude: f64,
+        longitude: f64,
+        name: Option<String>,
+        address: Option<String>,
+    },
+    Contact {
+        name: String,
+        phone: String,
+    },
     /// An empty emoji takes the reaction back.
-    Reaction { message_id: String, emoji: String },
-    ButtonReply { id: String, title: String },
-    ListReply { id: String, title: String, description: Option<String> },
+    Reaction {
+        message_id: String,
+        emoji: String,
+    },
+    ButtonReply {
+        id: String,
+        title: String,
+    },
+    ListReply {
+        id: String,
+        title: String,
+        description: Option<String>,
+    },
     /// A filled-in form of a flow; `response` is JSON in a text.
-    FlowReply { response: String },
+    FlowReply {
+        response: String,
+    },
     /// A quick reply of a template.
-    TemplateButton { payload: String, text: String },
+    TemplateButton {
+        payload: String,
+        text: String,
+    },
     /// A text after a click on an ad.
-    AdClick { body: String, headline: String },
+    AdClick {
+        body: String,
+        headline: String,
+    },
     /// What WhatsApp itself cannot show to businesses.
     Unsupported,
     /// The customer's number changed.
-    NumberChange { new_wa_id: String },
+    NumberChange {
+        new_wa_id: String,
+    },
     /// Any type and its object, also of types that nobody knows.
-    Other { kind: String, object: Value },
+    Other {
+        kind: String,
+        object: Value,
+    },
 }
 
 /// A message of a customer on its way.
@@ -160,8 +196,7 @@ impl Inbound {
     /// An element of `messages` in a WhatsApp webhook; `own` is the display number of the business.
     pub(super) fn whatsapp_message(&self, own: &str) -> Value {
         let (kind, object) = self.whatsapp_object();
-        let mut message =
-            json!({"id": self.id, "timestamp": self.at.timestamp().to_string(), "type": kind});
+        let mut message = json!({"id": self.id, "timestamp": self.at.timestamp().to_string(), "type": kind});
         if !self.identity.hides_phone {
             message["from"] = self.wa_id().into();
         }
@@ -203,7 +238,8 @@ impl Inbound {
                 ("location", Some(place))
             }
             Content::Contact { name, phone } => {
-                let phones = json!([{"phone": phone, "type": "CELL", "wa_id": phone.trim_start_matches('+')}]);
+                let phones =
+                    json!([{"phone": phone, "type": "CELL", "wa_id": phone.trim_start_matches('+')}]);
                 let name = json!({"formatted_name": name, "first_name": name});
                 ("contacts", Some(json!([{"name": name, "phones": phones}])))
             }
@@ -255,7 +291,9 @@ impl Inbound {
     /// The fields of Twilio's webhook.
     pub(super) fn twilio_fields(&self, account_sid: &str) -> Vec<(String, String)> {
         let body = match &self.content {
-            Content::Text { body } | Content::AdClick { body, .. } | Content::Album { body, .. } => body.as_str(),
+            Content::Text { body } | Content::AdClick { body, .. } | Content::Album { body, .. } => {
+                body.as_str()
+            }
             Content::Media(media) => media.caption.as_deref().unwrap_or_default(),
             _ => "",
         };

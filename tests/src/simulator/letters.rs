@@ -118,8 +118,7 @@ fn whatsapp(sim: &Sim, number: Option<&WhatsappNumber>, changes: Vec<Value>) -> 
     let entry = json!({"id": sim.config.waba_id, "changes": changes});
     let body = json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string().into_bytes();
     let signature = signature::whatsapp(&number.app_secret.0, &body);
-    let headers =
-        vec![("Content-Type", "application/json".to_owned()), ("X-Hub-Signature-256", signature)];
+    let headers = vec![("Content-Type", "application/json".to_owned()), ("X-Hub-Signature-256", signature)];
     Some(Webhook { url: format!("{base}/webhooks/whatsapp"), headers, body })
 }
 
@@ -248,7 +247,8 @@ fn guest(sim: &Sim, reply: &GuestReply, id: &str, at: DateTime<Utc>) -> Option<W
         data["author"] = author.clone();
     }
     let written = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let body = json!({"type": "message.created", "timestamp": written, "data": data}).to_string().into_bytes();
+    let body =
+        json!({"type": "message.created", "timestamp": written, "data": data}).to_string().into_bytes();
     let now = Utc::now().timestamp();
     let signature = signature::standard(&sim.config.guest_secret.0, id, now, &body)?;
     let headers = vec![

@@ -128,7 +128,8 @@ pub(super) async fn upload(
     request: &Request,
 ) -> Result<Reply, Refusal> {
     whatsapp::authorize(numbers, number, request)?;
-    let form = read_form(request).await.ok_or_else(|| Refusal::code(100, "(#100) The form cannot be read."))?;
+    let form =
+        read_form(request).await.ok_or_else(|| Refusal::code(100, "(#100) The form cannot be read."))?;
     if form.product.as_deref() != Some("whatsapp") {
         return Err(Refusal::code(100, "(#100) The parameter messaging_product is required."));
     }
@@ -208,7 +209,11 @@ pub(super) fn look_up(
     whatsapp::authorize_any(numbers, request)?;
     if request.method == hyper::Method::DELETE {
         let there = store.forget(id);
-        return if there { Ok(Reply::json(200, &json!({"success": true}))) } else { Err(whatsapp::no_such_object()) };
+        return if there {
+            Ok(Reply::json(200, &json!({"success": true})))
+        } else {
+            Err(whatsapp::no_such_object())
+        };
     }
     let medium = store.get(id).ok_or_else(whatsapp::no_such_object)?;
     let host = request.header("host").unwrap_or("127.0.0.1");

@@ -102,7 +102,8 @@ async fn twilio(
             exchange::look_up(sim, look_up, &to, request, || twilio_lookup::list(sim, sid, request)).await
         }
         (&Method::GET, ["Messages", file]) => {
-            exchange::look_up(sim, look_up, "", request, || twilio_lookup::fetch(sim, sid, file, request)).await
+            exchange::look_up(sim, look_up, "", request, || twilio_lookup::fetch(sim, sid, file, request))
+                .await
         }
         (&Method::GET | &Method::DELETE, ["Messages", _, "Media", id]) => {
             let accounts = &sim.config.twilio;

@@ -31,9 +31,15 @@ mod tests {
 
     #[test]
     fn the_alphabet_decides() {
-        for (letter, times, segments) in
-            [("a", 160, 1), ("a", 161, 2), ("é", 160, 1), ("€", 80, 1), ("€", 81, 2), ("ё", 70, 1), ("ё", 71, 2)]
-        {
+        for (letter, times, segments) in [
+            ("a", 160, 1),
+            ("a", 161, 2),
+            ("é", 160, 1),
+            ("€", 80, 1),
+            ("€", 81, 2),
+            ("ё", 70, 1),
+            ("ё", 71, 2),
+        ] {
             assert_eq!(count(&letter.repeat(times)), segments, "{times} times {letter}");
         }
         assert_eq!(count(&"🎉".repeat(35)), 1);

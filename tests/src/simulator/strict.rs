@@ -38,9 +38,8 @@ pub(super) fn complete(sim: &Sim, provider: Provider, message: &mut Message) {
     }
     let identity = sim.people.identity(&message.to);
     let template = message.payload.as_ref().map(|payload| &payload["template"]);
-    let template = template.and_then(|sent| {
-        sim.templates.find(sent["name"].as_str()?, sent["language"]["code"].as_str()?)
-    });
+    let template = template
+        .and_then(|sent| sim.templates.find(sent["name"].as_str()?, sent["language"]["code"].as_str()?));
     let category = template.map(|template| template.category.to_ascii_lowercase());
     let known = [("wa_id", identity.wa_id), ("user", identity.user_id), ("category", category)];
     for (name, value) in known {

@@ -86,7 +86,8 @@ fn texts(template: &Template, part: &str, text: &str, given: &[Value]) -> Result
         let name = match (is_named, parameter["parameter_name"].as_str()) {
             (true, Some(name)) if wanted.contains(name) => name.to_owned(),
             (true, name) => {
-                let said = name.map_or("is missing or empty".to_owned(), |name| format!("{name} is not expected"));
+                let said =
+                    name.map_or("is missing or empty".to_owned(), |name| format!("{name} is not expected"));
                 return Err(Refusal::code(132_000, format!("{part}: Parameter name {said}")));
             }
             (false, _) => (place + 1).to_string(),
@@ -97,13 +98,22 @@ fn texts(template: &Template, part: &str, text: &str, given: &[Value]) -> Result
             _ => None,
         };
         let value = value.ok_or_else(|| {
-            Refusal::code(132_012, format!("{part}: Format mismatch at parameter {}, expected TEXT", place + 1))
+            Refusal::code(
+                132_012,
+                format!("{part}: Format mismatch at parameter {}, expected TEXT", place + 1),
+            )
         })?;
         if value.is_empty() {
-            return Err(Refusal::code(131_008, format!("{part}: Parameter of type text is missing text value")));
+            return Err(Refusal::code(
+                131_008,
+                format!("{part}: Parameter of type text is missing text value"),
+            ));
         }
         if value.contains(['\n', '\t']) || value.contains("     ") {
-            return Err(Refusal::code(132_018, "Param text cannot have new-line/tab characters or more than 4 consecutive spaces"));
+            return Err(Refusal::code(
+                132_018,
+                "Param text cannot have new-line/tab characters or more than 4 consecutive spaces",
+            ));
         }
         filled = filled.replace(&format!("{{{{{name}}}}}"), value);
     }
@@ -116,7 +126,9 @@ fn counted(part: &str, given: usize, wanted: usize) -> Result<(), Refusal> {
     }
     Err(Refusal::code(
         132_000,
-        format!("{part}: number of localizable_params ({given}) does not match the expected number of params ({wanted})"),
+        format!(
+            "{part}: number of localizable_params ({given}) does not match the expected number of params ({wanted})"
+        ),
     ))
 }
 
@@ -126,7 +138,8 @@ fn placeholders(text: &str) -> BTreeSet<&str> {
 }
 
 fn buttons(template: &Template, sent: &Value) -> Result<(), Refusal> {
-    let known = template.component("BUTTONS").and_then(|all| all["buttons"].as_array()).cloned().unwrap_or_default();
+    let known =
+        template.component("BUTTONS").and_then(|all| all["buttons"].as_array()).cloned().unwrap_or_default();
     let components = sent["components"].as_array().map(Vec::as_slice).unwrap_or_default();
     let given: Vec<&Value> = components.iter().filter(|one| is_kind(one, "button")).collect();
     for one in &given {
@@ -166,7 +179,10 @@ fn button_fits(button: &Value, given: &Value) -> Result<(), Refusal> {
     let kind = button["type"].as_str().unwrap_or_default();
     let sub_type = given["sub_type"].as_str().unwrap_or_default();
     if !kind.eq_ignore_ascii_case(sub_type) {
-        return Err(Refusal::code(132_012, format!("button: Format mismatch, expected {kind}, received {sub_type}")));
+        return Err(Refusal::code(
+            132_012,
+            format!("button: Format mismatch, expected {kind}, received {sub_type}"),
+        ));
     }
     let parameter = &given["parameters"][0];
     let field = match kind {
@@ -210,7 +226,10 @@ mod tests {
         let image = json!({"type": "image", "image": {"id": "1"}});
         assert_eq!(code(&sent("booking_confirmed", body(&[text("a"), image]))), Some(132_012));
         assert_eq!(code(&sent("booking_confirmed", body(&[text("a"), text("b\nc")]))), Some(132_018));
-        assert_eq!(code(&sent("booking_confirmed", body(&[text("a"), text(&"x".repeat(1024))]))), Some(132_005));
+        assert_eq!(
+            code(&sent("booking_confirmed", body(&[text("a"), text(&"x".repeat(1024))]))),
+            Some(132_005)
+        );
     }
 
     #[test]
@@ -228,15 +247,22 @@ mod tests {
         let image = json!({"type": "image", "image": {"link": "https://example.com/a.jpg"}});
         assert_eq!(code(&sent("welcome_picture", header(image.clone()))), None);
         assert_eq!(code(&sent("welcome_picture", header(text("x")))), Some(132_012));
-        assert_eq!(code(&sent("welcome_picture", header(json!({"type": "image", "image": {}})))), Some(132_012));
+        assert_eq!(
+            code(&sent("welcome_picture", header(json!({"type": "image", "image": {}})))),
+            Some(132_012)
+        );
         assert_eq!(code(&sent("welcome_picture", json!([]))), Some(132_000));
         let check_in = |button: Value| json!([{"type": "header", "parameters": [text("Eva")]}, button]);
-        let url = |parameter: Value| {
-            json!({"type": "button", "sub_type": "url", "index": "0", "parameters": [parameter]})
-        };
+        let url = |parameter: Value| json!({"type": "button", "sub_type": "url", "index": "0", "parameters": [parameter]});
         assert_eq!(code(&sent("check_in", check_in(url(text("B1"))))), None);
-        assert_eq!(code(&sent("check_in", check_in(url(json!({"type": "payload", "payload": "x"}))))), Some(132_012));
-        assert_eq!(code(&sent("check_in", json!([{"type": "header", "parameters": [text("Eva")]}]))), Some(131_008));
+        assert_eq!(
+            code(&sent("check_in", check_in(url(json!({"type": "payload", "payload": "x"}))))),
+            Some(132_012)
+        );
+        assert_eq!(
+            code(&sent("check_in", json!([{"type": "header", "parameters": [text("Eva")]}]))),
+            Some(131_008)
+        );
         let reply = json!([{"type": "body", "parameters": [text("noon")]},
             {"type": "button", "sub_type": "quick_reply", "index": 1, "parameters": [{"type": "payload", "payload": "no"}]}]);
         assert_eq!(code(&sent("late_checkout", reply)), None);

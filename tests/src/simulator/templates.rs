@@ -91,7 +91,8 @@ impl Template {
             Self::new("booking_confirmed", "en", "Hello {{1}}, your booking {{2}} is confirmed."),
             Self::new("booking_confirmed", "de", "Hallo {{1}}, Ihre Buchung {{2}} ist bestätigt."),
             Self::new("room_ready", "en", named).named(),
-            Self::new("invoice", "en", "Your invoice, {{1}}.").with(json!({"type": "HEADER", "format": "DOCUMENT"})),
+            Self::new("invoice", "en", "Your invoice, {{1}}.")
+                .with(json!({"type": "HEADER", "format": "DOCUMENT"})),
             Self::new("welcome_picture", "en", "Welcome!").with(json!({"type": "HEADER", "format": "IMAGE"})),
             Self::new("late_checkout", "en", "Do you want to stay until {{1}}?").with(buttons),
             Self::new("check_in", "en", "Please check in.")
@@ -156,14 +157,18 @@ pub(super) fn list(
     }
     let number = |name: &str, default: usize| match query(request, name) {
         None => Ok(default),
-        Some(text) => text.parse().map_err(|_| Refusal::code(100, format!("(#100) Param {name} must be an integer."))),
+        Some(text) => {
+            text.parse().map_err(|_| Refusal::code(100, format!("(#100) Param {name} must be an integer.")))
+        }
     };
     let limit = number("limit", PAGE)?.clamp(1, PAGE_MAX);
     let start = query(request, "after").map(|cursor| place_of(&cursor)).transpose()?.unwrap_or(0);
-    let (name, status, language) = (query(request, "name"), query(request, "status"), query(request, "language"));
+    let (name, status, language) =
+        (query(request, "name"), query(request, "status"), query(request, "language"));
     let fits = |wanted: &Option<String>, given: &str| wanted.as_ref().is_none_or(|wanted| wanted == given);
     let mut templates = catalogue.all();
-    templates.retain(|one| fits(&name, &one.name) && fits(&status, &one.status) && fits(&language, &one.language));
+    templates
+        .retain(|one| fits(&name, &one.name) && fits(&status, &one.status) && fits(&language, &one.language));
     let end = (start + limit).min(templates.len());
     let page = templates.get(start..end).unwrap_or_default();
     let mut paging = json!({"cursors": {"before": cursor(start), "after": cursor(end)}});

@@ -98,7 +98,10 @@ fn location(content: &Value) -> Result<(), Refusal> {
         let given = content.get(name).ok_or_else(|| missing(name))?;
         let number = given.as_f64().or_else(|| given.as_str()?.trim().parse().ok());
         if !number.is_some_and(|number: f64| number.abs() <= most) {
-            return Err(Refusal::code(131_009, format!("Param {name} must be a number from -{most} to {most}.")));
+            return Err(Refusal::code(
+                131_009,
+                format!("Param {name} must be a number from -{most} to {most}."),
+            ));
         }
     }
     Ok(())
@@ -186,7 +189,8 @@ mod tests {
 
     #[test]
     fn places_people_and_reactions() {
-        let place = |latitude: Value| json!({"type": "location", "location": {"latitude": latitude, "longitude": 8}});
+        let place =
+            |latitude: Value| json!({"type": "location", "location": {"latitude": latitude, "longitude": 8}});
         assert_eq!(code(place(json!(47.3))), None);
         assert_eq!(code(place(json!("47.3"))), None);
         assert_eq!(code(place(json!(91))), Some(131_009));

@@ -20,7 +20,11 @@ pub(super) fn check(content: &Value) -> Result<(), Refusal> {
     let kind = string(content, "type")?;
     let action = content.get("action").ok_or_else(|| missing("interactive['action']"))?;
     let body = string(content.get("body").unwrap_or(&Value::Null), "text")?;
-    longest("interactive['body']['text']", body, if kind == "list" { LIST_BODY_MAX } else { BUTTON_BODY_MAX })?;
+    longest(
+        "interactive['body']['text']",
+        body,
+        if kind == "list" { LIST_BODY_MAX } else { BUTTON_BODY_MAX },
+    )?;
     if let Some(footer) = content.get("footer") {
         longest("interactive['footer']['text']", string(footer, "text")?, HEADER_MAX)?;
     }
@@ -149,9 +153,7 @@ mod tests {
         let rows = |from: usize, to: usize| -> Vec<Value> {
             (from..to).map(|n| json!({"id": n.to_string(), "title": "row"})).collect()
         };
-        let lists = |sections: Value| {
-            json!({"type": "list", "body": {"text": "?"}, "action": {"button": "Choose", "sections": sections}})
-        };
+        let lists = |sections: Value| json!({"type": "list", "body": {"text": "?"}, "action": {"button": "Choose", "sections": sections}});
         assert_eq!(code(&lists(json!([{"rows": rows(0, 10)}]))), None);
         assert_eq!(code(&lists(json!([{"rows": rows(0, 11)}]))), Some(131_009));
         assert_eq!(code(&lists(json!([{"rows": rows(0, 1)}, {"rows": rows(1, 2)}]))), Some(131_008));

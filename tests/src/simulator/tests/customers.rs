@@ -64,7 +64,9 @@ async fn every_kind_of_content_has_its_object() {
     let eva = rig.simulator.customer(EVA);
     let sent: [(&str, &dyn Fn() -> String); 11] = [
         ("image", &|| eva.sends(Media::picture().with_caption("view"))),
-        ("document", &|| eva.sends(Media::new("document", "application/pdf", b"%PDF".to_vec()).called("a.pdf"))),
+        ("document", &|| {
+            eva.sends(Media::new("document", "application/pdf", b"%PDF".to_vec()).called("a.pdf"))
+        }),
         ("location", &|| eva.shares_location(47.3, 8.5, Some("Zurich"))),
         ("contacts", &|| eva.shares_contact("Bob", "+41790000002")),
         ("reaction", &|| eva.reacts("wamid.ours", "👍")),
@@ -164,7 +166,10 @@ async fn the_files_of_an_mms_lie_behind_credentials_and_a_redirect() {
     let media = vec![Media::picture(), Media::new("audio", "audio/mpeg", b"mp3".to_vec())];
     rig.simulator.customer(EVA).by_sms().says(Content::Album { body: "two".into(), media });
     let got = receiver.wait_for(1).await.remove(0);
-    assert_eq!((field(&got, "NumMedia"), field(&got, "MediaContentType1")), ("2".into(), "audio/mpeg".into()));
+    assert_eq!(
+        (field(&got, "NumMedia"), field(&got, "MediaContentType1")),
+        ("2".into(), "audio/mpeg".into())
+    );
     let url = field(&got, "MediaUrl1");
     let bare = rig.client.get(&url).send().await.unwrap();
     assert_eq!(bare.status(), 401);
@@ -173,7 +178,10 @@ async fn the_files_of_an_mms_lie_behind_credentials_and_a_redirect() {
     assert_eq!(redirect.status(), 307);
     let place = redirect.headers()["location"].to_str().unwrap().to_owned();
     let content = rig.client.get(&place).send().await.unwrap();
-    assert_eq!((content.status().as_u16(), &content.headers()["content-type"]), (200, &"audio/mpeg".parse().unwrap()));
+    assert_eq!(
+        (content.status().as_u16(), &content.headers()["content-type"]),
+        (200, &"audio/mpeg".parse().unwrap())
+    );
     assert_eq!(content.bytes().await.unwrap(), "mp3");
     rig.simulator.expire_media_addresses();
     assert_eq!(rig.client.get(&place).send().await.unwrap().status(), 404);
@@ -185,7 +193,8 @@ async fn the_guest_platform_signs_its_replies() {
     let id = rig.simulator.guest_replies(GuestReply::new("t1", "ext-1", "see you"));
     let got = receiver.wait_for(1).await.remove(0);
     assert_eq!((got.target.as_str(), &got.headers["webhook-id"]), ("/webhooks/guest", &id));
-    let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| Some(got.headers[name].as_str()));
+    let headers =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| Some(got.headers[name].as_str()));
     assert_eq!(signature::verify_standard(DEV_GUEST_SECRET, headers, &got.body, now()), Ok(()));
     let data = &got.json()["data"];
     assert_eq!((&data["threadId"], &data["externalMessageId"]), (&json!("t1"), &json!("ext-1")));
@@ -212,7 +221,8 @@ async fn customers_act_by_http_too() {
     assert_eq!(rig.control(Method::POST, "guest/replies", Some(reply)).await.0, 200);
     let content = base64::engine::general_purpose::STANDARD.encode(b"x");
     let media: Media =
-        serde_json::from_value(json!({"kind": "image", "mimeType": "image/png", "content": content})).unwrap();
+        serde_json::from_value(json!({"kind": "image", "mimeType": "image/png", "content": content}))
+            .unwrap();
     assert_eq!((media.content, Way::default()), (b"x".to_vec(), Way::Whatsapp));
     let root = rig.client.get(rig.simulator.url()).send().await.unwrap();
     assert_eq!(answer(root).await.1["customers"]["identities"][EVA]["name"], "Eva");

@@ -41,7 +41,9 @@ fn every_code_stands_in_the_handbook_with_its_recipients() {
             "| code | class | refused at once | accepted, then failed | an agent reads |\n|---|---|---|---|---|\n",
         );
         for (code, (class, text)) in codes(provider) {
-            table.push_str(&format!("| {code} | {class} | `+15002{code:06}` | `+15003{code:06}` | {text} |\n"));
+            table.push_str(&format!(
+                "| {code} | {class} | `+15002{code:06}` | `+15003{code:06}` | {text} |\n"
+            ));
         }
         assert!(part(provider) == table, "the table of {provider} in docs/SIMULATOR.md should be:\n{table}");
     }

@@ -19,7 +19,9 @@ async fn statuses_of_a_number_share_webhooks() {
     let told = rig.simulator.wait_for_webhooks(|all| all.len() == 20, SOON).await.unwrap();
     assert!(told.iter().any(|one| one.together > 1) && told.iter().all(|one| one.together <= 5));
     let got = receiver.wait_for(4).await;
-    let counts = got.iter().map(|got| got.json()["entry"][0]["changes"][0]["value"]["statuses"].as_array().unwrap().len());
+    let counts = got
+        .iter()
+        .map(|got| got.json()["entry"][0]["changes"][0]["value"]["statuses"].as_array().unwrap().len());
     assert_eq!(counts.sum::<usize>(), 20);
 }
 

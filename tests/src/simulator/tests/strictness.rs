@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::rig::{Receiver, Rig, answer};
 use crate::simulator::{
-    DEV_ACCESS_TOKEN, DEV_PHONE_NUMBER_ID, Fidelity, FaultRule, Action, Answer, Media, Operation, Provider,
+    Action, Answer, DEV_ACCESS_TOKEN, DEV_PHONE_NUMBER_ID, FaultRule, Fidelity, Media, Operation, Provider,
     Template, WindowRule,
 };
 
@@ -56,7 +56,8 @@ async fn the_catalogue_is_listed_page_by_page() {
     let url = format!("{}/{WABA}/message_templates?limit=5", rig.simulator.whatsapp_base_url());
     let (mut next, mut names, mut pages) = (Some(url), Vec::new(), 0);
     while let Some(url) = next {
-        let (status, page) = answer(rig.client.get(url).bearer_auth(DEV_ACCESS_TOKEN).send().await.unwrap()).await;
+        let (status, page) =
+            answer(rig.client.get(url).bearer_auth(DEV_ACCESS_TOKEN).send().await.unwrap()).await;
         assert_eq!(status, 200, "{page}");
         let data = page["data"].as_array().unwrap();
         names.extend(data.iter().map(|one| (one["name"].clone(), one["language"].clone())));
@@ -82,7 +83,10 @@ async fn templates_are_held_against_the_catalogue_and_its_changes_are_told() {
     assert_eq!(send(&rig, "template", unknown).await, (404, Some(132_001)));
     rig.simulator.template_becomes("hello_world", "en_US", "PAUSED").unwrap();
     let told = receiver.wait_for(1).await[0].json()["entry"][0]["changes"][0].clone();
-    assert_eq!((&told["field"], &told["value"]["event"]), (&json!("message_template_status_update"), &json!("PAUSED")));
+    assert_eq!(
+        (&told["field"], &told["value"]["event"]),
+        (&json!("message_template_status_update"), &json!("PAUSED"))
+    );
     assert_eq!(send(&rig, "template", hello()).await, (400, Some(132_015)));
     rig.simulator.change_templates(Vec::clear);
     assert_eq!(send(&rig, "template", hello()).await, (404, Some(132_001)));
@@ -106,7 +110,9 @@ async fn marketing_is_not_for_those_who_stopped_it() {
 }
 
 async fn upload(rig: &Rig, mime_type: &str, bytes: Vec<u8>) -> (u16, Value) {
-    let part = |name: &str, more: &str| format!("--cut\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n");
+    let part = |name: &str, more: &str| {
+        format!("--cut\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n")
+    };
     let mut body = format!("{}whatsapp\r\n", part("messaging_product", "")).into_bytes();
     body.extend(format!("{}{mime_type}\r\n", part("type", "")).into_bytes());
     body.extend(part("file", &format!("; filename=\"f\"\r\ncontent-type: {mime_type}")).into_bytes());
@@ -145,7 +151,9 @@ async fn a_medium_is_uploaded_sent_and_fetched() {
 #[tokio::test]
 async fn uploads_have_their_types_and_sizes() {
     let rig = strict();
-    let code = async |mime_type: &str, size: usize| upload(&rig, mime_type, vec![7; size]).await.1["error"]["code"].clone();
+    let code = async |mime_type: &str, size: usize| {
+        upload(&rig, mime_type, vec![7; size]).await.1["error"]["code"].clone()
+    };
     assert_eq!(code("application/x-msdownload", 10).await, 100);
     assert_eq!(code("image/png", 5 * 1024 * 1024).await, Value::Null);
     assert_eq!(code("image/png", 5 * 1024 * 1024 + 1).await, 131_053);

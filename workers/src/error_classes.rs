@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(2);
 struct Version(Option<(SystemTime, u64)>);
 
 /// Begins to watch the file until `stop`; nothing where none is configured, and SIGHUP then does what it did before.
-pub fn keep_fresh(ctx: &Context, stop: &CancellationToken) {
+pub(crate) fn keep_fresh(ctx: &Context, stop: &CancellationToken) {
     let Some(path) = ctx.config.delivery.error_classes.clone() else { return };
     // Here and not in the task: from now on SIGHUP ends nothing.
     let hang_up = signal(SignalKind::hangup()).inspect_err(|error| {

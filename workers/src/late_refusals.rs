@@ -19,7 +19,7 @@ const ATTEMPTS_MAX: u32 = 12;
 
 /// What becomes of a message that was refused after all.
 #[derive(Debug)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is sent again; what the ledger is told.
     Again(LateRefusal),
     /// It waits for the customer or an operator.
@@ -29,7 +29,7 @@ pub enum Fate {
 }
 
 /// Judges the refusal of the attempt with this `number`.
-pub fn judge(ctx: &Context, job: &JobRow, decision: &Decision, code: Option<&str>, number: u32) -> Fate {
+pub(crate) fn judge(ctx: &Context, job: &JobRow, decision: &Decision, code: Option<&str>, number: u32) -> Fate {
     let (rule, now) = (&decision.rule, Time::now());
     let before = job.attempts.iter().position(|attempt| attempt.attempt == number);
     let before: &[Attempt] = &job.attempts[..before.unwrap_or(job.attempts.len())];
@@ -60,7 +60,7 @@ pub fn judge(ctx: &Context, job: &JobRow, decision: &Decision, code: Option<&str
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn put_off(ctx: &Context, job: &JobRow, refusal: &LateRefusal) -> Result<bool, StoreError> {
+pub(crate) async fn put_off(ctx: &Context, job: &JobRow, refusal: &LateRefusal) -> Result<bool, StoreError> {
     let now = Time::now();
     // Only the newest attempt can be taken back; of an earlier one nothing follows any more.
     if refusal.attempt != job.attempt || has_arrived(ctx, job).await? {

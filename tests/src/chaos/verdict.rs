@@ -8,18 +8,18 @@ use crate::simulator::Accepted;
 
 /// What the product says of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    pub state: String,
-    pub seq: i64,
+pub(super) struct Said {
+    pub(super) state: String,
+    pub(super) seq: i64,
 }
 
 /// Whether the provider proved that it arrived.
-pub fn has_arrived(state: &str) -> bool {
+pub(super) fn has_arrived(state: &str) -> bool {
     matches!(state, "delivered" | "read")
 }
 
 /// Everything that is wrong, one sentence each. `posts` are ids with their threads.
-pub fn judge(
+pub(super) fn judge(
     messages: usize,
     posts: &[(&str, &str)],
     said: &BTreeMap<String, Said>,

@@ -29,7 +29,13 @@ pub(crate) enum Fate {
 }
 
 /// Judges the refusal of the attempt with this `number`.
-pub(crate) fn judge(ctx: &Context, job: &JobRow, decision: &Decision, code: Option<&str>, number: u32) -> Fate {
+pub(crate) fn judge(
+    ctx: &Context,
+    job: &JobRow,
+    decision: &Decision,
+    code: Option<&str>,
+    number: u32,
+) -> Fate {
     let (rule, now) = (&decision.rule, Time::now());
     let before = job.attempts.iter().position(|attempt| attempt.attempt == number);
     let before: &[Attempt] = &job.attempts[..before.unwrap_or(job.attempts.len())];

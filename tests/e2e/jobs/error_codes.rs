@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 use shared::domain::jobs::JobState;
-use shared::providers::{Class, Classes, Provider as Sender, Signal};
+use shared::providers::{Classes, Provider as Sender, Signal};
 use tests::app::TestApp;
 use tests::simulator::{Action, Answer, FaultRule, Provider};
 

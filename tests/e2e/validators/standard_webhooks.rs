@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::providers::standard_webhooks::{SignedHeaders, sign, verify};
 use tests::app::{SOON, TestApp};
-use tests::simulator::{Accepted, DEV_GUEST_SECRET, signature};
+use tests::simulator::{Accepted, Action, DEV_GUEST_SECRET, FaultRule, Provider, signature};
 use tests::validators::Validators;
 
 /// Texts that a careless encoder would send otherwise than it signs them.
@@ -66,13 +66,7 @@ async fn what_we_forward_is_accepted_and_refused_once_a_byte_is_changed() {
 async fn a_forward_that_is_tried_again_is_accepted_with_the_same_id() {
     let app = TestApp::without_search().await;
     let mut validators = Validators::start();
-    app.simulator.fault(
-        tests::simulator::FaultRule::on(
-            tests::simulator::Provider::Guest,
-            tests::simulator::Action::AcceptReset,
-        )
-        .times(1),
-    );
+    app.simulator.fault(FaultRule::on(Provider::Guest, Action::AcceptReset).times(1));
     let thread = app.thread(json!({ "source": "hububb-guest" })).await;
     app.agent("anna").say(&thread, "once more").await;
     let sent = app.simulator.wait_for(|all| all.len() == 2, SOON).await.expect("it is tried again");
@@ -91,10 +85,10 @@ async fn what_the_reference_library_signs_our_verifier_accepts() {
     for (n, text) in ODD.iter().enumerate() {
         let id = format!("msg_{n}");
         let body = json!({ "type": "message.created", "data": { "body": text } }).to_string();
-        let theirs = validators.sign(&json!({
+        let question = json!({
             "op": "standard.sign", "secret": DEV_GUEST_SECRET, "id": id, "timestamp": now.timestamp(), "body": body,
-        }));
-        let theirs = theirs.await;
+        });
+        let theirs = validators.sign(&question).await;
         assert_eq!(sign(DEV_GUEST_SECRET, &id, now.timestamp(), body.as_bytes()).as_ref(), Ok(&theirs));
         let simulators = signature::standard(DEV_GUEST_SECRET, &id, now.timestamp(), body.as_bytes());
         assert_eq!(simulators.as_ref(), Some(&theirs), "the simulator signs as they do");

@@ -26,6 +26,8 @@ SECANTUS_BIN=$CACHE/secantus/bin/secantusd-rs
 COMPOSE_GO_BIN=$CACHE/compose-go-$COMPOSE_GO_VERSION/cmd
 # The packages of tests/clients/socketio, a folder for each lock file.
 SOCKETIO_CLIENTS=$CACHE/socketio-clients-$(cksum <"$ROOT/tests/clients/socketio/package-lock.json" | cut -d ' ' -f 1)
+# The packages of tests/clients/validators, likewise.
+VALIDATORS=$CACHE/validators-$(cksum <"$ROOT/tests/clients/validators/package-lock.json" | cut -d ' ' -f 1)
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }

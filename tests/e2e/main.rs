@@ -13,4 +13,5 @@ mod ledger;
 mod live;
 mod mail;
 mod search;
+mod validators;
 mod views;

@@ -4,3 +4,4 @@ pub mod app;
 pub mod chaos;
 pub mod servers;
 pub mod simulator;
+pub mod validators;

@@ -108,7 +108,8 @@ impl Providers {
             ..TransportOptions::default()
         };
         let transport = Transport::new(options).context("prepare the connections to providers")?;
-        let classes = Arc::new(Classes::load(None).context("load error classes")?);
+        let classes = Classes::load(config.delivery.error_classes.clone()).context("load error classes")?;
+        let classes = Arc::new(classes);
         let mail = config
             .smtp
             .as_ref()

@@ -270,7 +270,7 @@ fn refused(ctx: &Context, job: &JobRow, refusal: Refusal, attempts_max: u32, now
 }
 
 /// How many attempts in a row have ended in the same wait.
-fn waits_before(attempts: &[Attempt], code: Option<&str>) -> u32 {
+pub(crate) fn waits_before(attempts: &[Attempt], code: Option<&str>) -> u32 {
     let ended = attempts.iter().rev().filter(|attempt| attempt.outcome.is_some());
     let same = ended.take_while(|attempt| {
         attempt.error_class.as_deref() == Some(Class::WaitUntil.as_str())
@@ -279,14 +279,14 @@ fn waits_before(attempts: &[Attempt], code: Option<&str>) -> u32 {
     u32::try_from(same.count()).unwrap_or(u32::MAX)
 }
 
-fn raise_alarm(alarm: bool, code: Option<&str>, job: &JobRow) {
+pub(crate) fn raise_alarm(alarm: bool, code: Option<&str>, job: &JobRow) {
     if alarm {
         metrics::counter!("provider_alarm_total", "queue" => job.queue.as_str()).increment(1);
         tracing::error!(job.id = %job.id, provider.code = code, "the provider's answer needs a look");
     }
 }
 
-fn after(wait: Duration) -> Time {
+pub(crate) fn after(wait: Duration) -> Time {
     plus_millis(Time::now(), i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 

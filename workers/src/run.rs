@@ -17,6 +17,7 @@ use crate::catalogue;
 use crate::context::{Context, PROJECTION_TIMEOUT};
 use crate::dispatcher;
 use crate::effect;
+use crate::error_classes;
 use crate::jobs::EFFECT_MARGIN;
 use crate::projection;
 use crate::reconcile;
@@ -52,6 +53,7 @@ pub async fn run(config: Arc<Config>, options: Options, stop: CancellationToken)
     let queues = if options.queues.is_empty() { Queue::ALL.to_vec() } else { options.queues.clone() };
     let names: Vec<&str> = queues.iter().map(|q| q.as_str()).collect();
     tracing::info!(listen = %bound, queues = names.join(","), "workers run");
+    error_classes::keep_fresh(&ctx, &stop);
     let dispatching =
         shared::task::spawn("dispatcher", dispatcher::run(ctx.clone(), Registry::all(), stop.clone()));
     shared::task::spawn("reconcile", reconcile::run(ctx.clone(), stop.clone()));

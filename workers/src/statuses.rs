@@ -3,7 +3,7 @@
 use shared::domain::delivery::{DeliveryState, News, Reason};
 use shared::domain::jobs::JobState;
 use shared::domain::time::Time;
-use shared::ledger::JobRow;
+use shared::ledger::{AttemptOutcome, JobRow};
 use shared::providers::twilio::{MessageStatus, StatusCallback, parse_form};
 use shared::providers::whatsapp::webhook::{Batch, Status, StatusEvent};
 use shared::providers::{Class, Provider, Signal};
@@ -12,6 +12,9 @@ use shared::store::{EventState, StoreError};
 use crate::context::Context;
 use crate::effect::wake_next;
 use crate::jobs::JobError;
+use crate::jobs::index_message::away;
+use crate::late_refusals::{self, Fate};
+use crate::outbound::raise_alarm;
 
 /// One status in our words.
 struct Report<'a> {
@@ -32,7 +35,7 @@ pub async fn whatsapp(ctx: &Context, raw: &[u8]) -> Result<EventState, JobError>
     for status in &batch.statuses {
         let Some(report) = in_our_words(status) else { continue };
         let opaque = status.opaque.as_deref().and_then(JobRow::parse_attempt_ref);
-        all_known &= apply(ctx, opaque, &report).await.map_err(|e| JobError::retry("store", e))?;
+        all_known &= apply(ctx, opaque, &report).await?;
     }
     Ok(if all_known { EventState::Processed } else { EventState::Unrouted })
 }
@@ -61,7 +64,7 @@ pub async fn twilio(ctx: &Context, raw: &[u8]) -> Result<EventState, JobError> {
         code: callback.error_code.as_deref(),
     };
     let attempt = callback.job_id.clone().zip(callback.attempt);
-    let known = apply(ctx, attempt, &report).await.map_err(|e| JobError::retry("store", e))?;
+    let known = apply(ctx, attempt, &report).await?;
     Ok(if known { EventState::Processed } else { EventState::Unrouted })
 }
 
@@ -78,18 +81,14 @@ fn in_our_words(status: &StatusEvent) -> Option<Report<'_>> {
 }
 
 /// Applies a status to the message it is about; answers `false` when that is not known.
-async fn apply(
-    ctx: &Context,
-    attempt: Option<(String, u32)>,
-    report: &Report<'_>,
-) -> Result<bool, StoreError> {
+async fn apply(ctx: &Context, attempt: Option<(String, u32)>, report: &Report<'_>) -> Result<bool, JobError> {
     let (job, number) = match &attempt {
-        Some((id, number)) => (ctx.reads.row(id).await?, Some(*number)),
+        Some((id, number)) => (ctx.reads.row(id).await.map_err(away)?, Some(*number)),
         None => (None, None),
     };
     let job = match job {
         Some(job) => Some(job),
-        None => ctx.ledger.job_by_provider_id(report.provider_id).await?,
+        None => ctx.ledger.job_by_provider_id(report.provider_id).await.map_err(away)?,
     };
     let Some(job) = job else {
         metrics::counter!("webhook_in_total", "result" => "unmatched").increment(1);
@@ -99,7 +98,11 @@ async fn apply(
     if job.message.is_none() {
         return Ok(true);
     }
-    let applied = apply_to(ctx, &job, number, report).await?;
+    if report.state == DeliveryState::Failed && job.state == JobState::Running {
+        // What follows from a refusal is written where the acceptance stands, and that is not written yet.
+        return Err(JobError::retry("early", "a refusal came before the end of its attempt"));
+    }
+    let applied = apply_to(ctx, &job, number, report).await.map_err(away)?;
     let result = if applied { "applied" } else { "late" };
     metrics::counter!("webhook_in_total", "result" => result).increment(1);
     Ok(true)
@@ -122,25 +125,42 @@ pub async fn found(
 
 /// Answers whether it was news.
 async fn apply_to(ctx: &Context, job: &JobRow, number: u32, report: &Report<'_>) -> Result<bool, StoreError> {
-    let (news, class) = news(ctx, report, number);
-    let applied = ctx.deliver(job, &news, Some(report.provider_id)).await?;
-    carry_to_ledger(ctx, job, report, &news, class, applied.is_some()).await?;
-    Ok(applied.is_some())
+    let (news, fate) = news(ctx, job, report, number);
+    match fate {
+        Some(Fate::Again(refusal)) => late_refusals::put_off(ctx, job, &refusal).await,
+        fate => show(ctx, job, report, &news, fate).await,
+    }
 }
 
-fn news(ctx: &Context, report: &Report<'_>, attempt: u32) -> (News, Option<Class>) {
+/// Shows the news on the message and carries them to the ledger; answers whether they were news.
+async fn show(
+    ctx: &Context,
+    job: &JobRow,
+    report: &Report<'_>,
+    news: &News,
+    fate: Option<Fate>,
+) -> Result<bool, StoreError> {
+    let applied = ctx.deliver(job, news, Some(report.provider_id)).await?.is_some();
+    carry_to_ledger(ctx, job, report, news, fate, applied).await?;
+    Ok(applied)
+}
+
+/// What the report says in our words; of a failure also what follows.
+fn news(ctx: &Context, job: &JobRow, report: &Report<'_>, attempt: u32) -> (News, Option<Fate>) {
     let now = Time::now();
     if report.state != DeliveryState::Failed {
         return (News::new(attempt, report.state, now), None);
     }
     let signal = Signal { code: report.code, in_status: true, ..Signal::default() };
     let decision = ctx.providers.classes.decide(report.provider, &signal);
-    let class = decision.rule.class;
-    let (state, reason) = match class {
-        Class::NeedsTemplate => (DeliveryState::Parked, Reason::NeedsTemplate),
+    raise_alarm(decision.alarm, report.code, job);
+    let fate = late_refusals::judge(ctx, job, &decision, report.code, attempt);
+    let (state, reason) = match (&fate, decision.rule.class) {
+        (Fate::Parked, Class::NeedsTemplate) => (DeliveryState::Parked, Reason::NeedsTemplate),
+        (Fate::Parked, _) => (DeliveryState::Parked, decision.rule.reason),
         _ => (DeliveryState::Failed, decision.rule.reason),
     };
-    (News::new(attempt, state, now).because(Some(reason), report.code.map(str::to_owned)), Some(class))
+    (News::new(attempt, state, now).because(Some(reason), report.code.map(str::to_owned)), Some(fate))
 }
 
 /// A proof ends the job whatever it was; a late refusal shows it among the dead or parked.
@@ -149,18 +169,32 @@ async fn carry_to_ledger(
     job: &JobRow,
     report: &Report<'_>,
     news: &News,
-    class: Option<Class>,
+    fate: Option<Fate>,
     applied: bool,
 ) -> Result<(), StoreError> {
     let now = Time::now();
-    let changed = match (report.state, class) {
-        (DeliveryState::Failed, Some(class)) if applied => {
-            ctx.ledger.refuse(job, class == Class::NeedsTemplate, class.as_str(), news, now).await?
+    let changed = match (report.state, fate) {
+        (DeliveryState::Failed, Some(fate)) if applied => {
+            let for_now = matches!(fate, Fate::Parked);
+            let class = match (for_now, news.reason) {
+                (true, Some(Reason::NeedsTemplate)) => Class::NeedsTemplate,
+                (true, _) => Class::NeedsOperator,
+                (false, _) => Class::Permanent,
+            };
+            ctx.ledger.refuse(job, for_now, class.as_str(), news, now).await?
         }
         (DeliveryState::Failed, _) => false,
         // The usual case, seen in the row that was just read: nothing to prove.
         _ if job.state == JobState::Done => false,
+        (DeliveryState::Sent, _) if was_refused(job, news.attempt) => false,
         _ => ctx.ledger.prove(&job.id, Some(report.provider_id), now).await?,
     };
     if changed { wake_next(ctx, job).await } else { Ok(()) }
+}
+
+/// Whether the provider has refused this attempt: that it had been sent is old news then, which proves nothing.
+fn was_refused(job: &JobRow, number: u32) -> bool {
+    let attempt = job.attempts.iter().find(|attempt| attempt.attempt == number);
+    let outcome = attempt.and_then(|attempt| attempt.outcome);
+    matches!(outcome, Some(AttemptOutcome::Retry | AttemptOutcome::Parked | AttemptOutcome::Dead))
 }

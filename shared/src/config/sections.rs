@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -123,6 +124,8 @@ pub struct Delivery {
     pub whatsapp_pair_burst: u32,
     /// How fast an SMS sender may send.
     pub sms_rate: Rate,
+    /// Rules of errors that replace the built-in ones.
+    pub error_classes: Option<PathBuf>,
 }
 
 /// What stands in for a rate that cannot be read; the program does not start with it.
@@ -140,6 +143,7 @@ impl Delivery {
             whatsapp_pair_rate: r.own("delivery.whatsapp_pair_rate", SLOWEST),
             whatsapp_pair_burst: r.number("delivery.whatsapp_pair_burst", 1..=10_000),
             sms_rate: r.own("delivery.sms_rate", SLOWEST),
+            error_classes: r.optional("delivery.error_classes").map(PathBuf::from),
         }
     }
 }

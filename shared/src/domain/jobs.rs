@@ -78,8 +78,10 @@ pub enum JobEvent {
     Prove,
     /// The provider refused it after having accepted it.
     Refuse,
-    /// The provider refused it after having accepted it, until the customer writes again.
+    /// The provider refused it after having accepted it, until the customer writes again or somebody acts.
     RefuseForNow,
+    /// The provider refused it after having accepted it, and may take it at a later time.
+    RefuseForLater,
     /// An operator or the customer's next message lets it go on.
     Release,
     /// An operator stops it.
@@ -88,7 +90,7 @@ pub enum JobEvent {
 
 impl JobEvent {
     /// All events.
-    pub const ALL: [JobEvent; 12] = [
+    pub const ALL: [JobEvent; 13] = [
         JobEvent::Claim,
         JobEvent::Succeed,
         JobEvent::Retry,
@@ -99,6 +101,7 @@ impl JobEvent {
         JobEvent::Prove,
         JobEvent::Refuse,
         JobEvent::RefuseForNow,
+        JobEvent::RefuseForLater,
         JobEvent::Release,
         JobEvent::Cancel,
     ];
@@ -148,6 +151,7 @@ impl JobState {
             (S::Queued | S::Parked | S::Unknown | S::Dead, E::Prove) => Some(S::Done),
             (S::Done | S::Unknown, E::Refuse) => Some(S::Dead),
             (S::Done | S::Unknown, E::RefuseForNow) => Some(S::Parked),
+            (S::Done | S::Unknown, E::RefuseForLater) => Some(S::Queued),
             (S::Parked | S::Unknown | S::Dead | S::Cancelled, E::Release) => Some(S::Queued),
             (S::Queued | S::Parked | S::Unknown | S::Dead, E::Cancel) => Some(S::Cancelled),
             _ => None,

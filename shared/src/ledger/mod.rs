@@ -9,6 +9,7 @@
 mod claim;
 mod outcome;
 mod projection;
+mod refusal;
 mod release;
 mod row;
 mod survey;
@@ -22,6 +23,7 @@ use mongodb::bson::{Document, doc};
 
 pub use claim::{Claim, Look, Mark};
 pub use outcome::{Fenced, PACED, Trouble, Verdict};
+pub use refusal::LateRefusal;
 pub use row::{Attempt, AttemptOutcome, JobRow};
 pub use survey::QueueDepth;
 pub use sweep::{Due, Recovered};

@@ -140,7 +140,7 @@ impl Ledger {
     }
 
     /// A provider refused the message of `job` after having accepted it: dead, or parked until the customer
-    /// writes. Answers whether the job was still where that applies.
+    /// writes or somebody acts. Answers whether the job was still where that applies.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -239,7 +239,7 @@ fn released() -> Vec<Document> {
 }
 
 /// `time` on the store's clock, given that the caller's shows `now`.
-fn ahead(now: Time, time: Time) -> Document {
+pub(super) fn ahead(now: Time, time: Time) -> Document {
     let millis = time.timestamp_millis().saturating_sub(now.timestamp_millis()).clamp(0, AHEAD_MAX);
     doc! { "$dateAdd": { "startDate": "$$NOW", "unit": "millisecond", "amount": millis } }
 }

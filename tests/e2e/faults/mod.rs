@@ -4,6 +4,8 @@
 mod backlog;
 mod ingest_dies;
 mod outages;
+mod reload;
+mod storm;
 mod worker_dies;
 
 use std::time::Duration;

@@ -2,8 +2,10 @@
 
 mod deliveries;
 mod doubt;
+mod error_codes;
 mod fairness;
 mod lanes;
+mod late_refusals;
 mod pace;
 mod poison;
 mod privacy;

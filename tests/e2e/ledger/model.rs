@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use shared::domain::delivery::{DeliveryState, News, Reason};
 use shared::domain::jobs::{JobEvent, JobState};
 use shared::domain::time::{Time, plus_millis};
-use shared::ledger::{Claim, JobRow, Recovered, STARTS_MAX, Trouble, Verdict};
+use shared::ledger::{Claim, JobRow, LateRefusal, Recovered, STARTS_MAX, Trouble, Verdict};
 
 use super::bench::{Bench, LATER, LEASE, later};
 
@@ -29,6 +29,7 @@ enum Event {
     EndGrace { resend: bool },
     Prove { job: usize },
     Refuse { job: usize, for_now: bool },
+    PutOff { job: usize, counts: bool },
     Release { lane: usize },
     Bury { job: usize },
 }
@@ -44,6 +45,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => any::<bool>().prop_map(|resend| Event::EndGrace { resend }),
         1 => job.clone().prop_map(|job| Event::Prove { job }),
         1 => (job.clone(), any::<bool>()).prop_map(|(job, for_now)| Event::Refuse { job, for_now }),
+        1 => (job.clone(), any::<bool>()).prop_map(|(job, counts)| Event::PutOff { job, counts }),
         2 => (0..LANES).prop_map(|lane| Event::Release { lane }),
         1 => job.prop_map(|job| Event::Bury { job }),
     ]
@@ -142,6 +144,7 @@ impl<'a> Run<'a> {
                 prop_assert_eq!(self.model[job].is_moved(JobEvent::Prove), news);
             }
             Event::Refuse { job, for_now } => self.refuse(job, for_now).await?,
+            Event::PutOff { job, counts } => self.put_off(job, counts).await?,
             Event::Release { lane } => {
                 let released = self.bench.ledger.release_lane(&format!("sms:t{lane}")).await.expect("asked");
                 let mut expected = 0;
@@ -311,6 +314,21 @@ impl<'a> Run<'a> {
         let event = if for_now { JobEvent::RefuseForNow } else { JobEvent::Refuse };
         prop_assert_eq!(refuse.await.expect("asked"), self.model[job].is_moved(event));
         self.model[job].open |= self.model[job].state == JobState::Parked;
+        Ok(())
+    }
+
+    async fn put_off(&mut self, job: usize, counts: bool) -> Result<(), TestCaseError> {
+        let row = self.bench.job(&self.jobs[job]).await;
+        let now = Time::now();
+        let due_at = plus_millis(now, if counts { 0 } else { LATER });
+        let refusal = LateRefusal { attempt: row.attempt, due_at, counts, trouble: Trouble::default() };
+        let put_off = self.bench.ledger.refuse_for_later(&row, &refusal, now).await.expect("asked");
+        let model = &mut self.model[job];
+        prop_assert_eq!(put_off, model.is_moved(JobEvent::RefuseForLater));
+        if put_off {
+            (model.open, model.starts, model.due) = (true, 0, counts);
+            model.attempt_count += i32::from(counts);
+        }
         Ok(())
     }
 

@@ -48,7 +48,7 @@ use workers::run::{Options, run};
 
 pub use self::caller::{Call, Caller, Reply};
 pub use self::desk::{DESK, Widget, room_of};
-pub use self::programs::{HEALED, Programs, beside_the_tests};
+pub use self::programs::{HEALED, Programs, Worker, beside_the_tests};
 pub use self::setup::{HS256_SECRET, Setup};
 pub use self::sockets::{SocketClients, play};
 pub use self::waiting::SOON;

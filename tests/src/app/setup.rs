@@ -139,6 +139,7 @@ impl Setup {
         let ingest = app.start().await.expect("ingest listens");
         let url = format!("http://{}", ingest.public());
         simulator.set_webhook_base(&url);
+        simulator.configure(|settings| settings.public_url = Some(config.public_url.to_string()));
         TestApp {
             admin_url: format!("http://{}", ingest.admin()),
             door: Door::new(url, config.auth.clone()),

@@ -10,8 +10,8 @@ use anyhow::Context as _;
 use clap::Parser;
 use tests::simulator::{
     DEV_ACCESS_TOKEN, DEV_ACCOUNT_SID, DEV_APP_SECRET, DEV_AUTH_TOKEN, DEV_DISPLAY_NUMBER, DEV_GUEST_SECRET,
-    DEV_PHONE_NUMBER_ID, DEV_VERIFY_TOKEN, Limits, Secret, Settings, Simulator, SimulatorConfig, StatusPlan,
-    TwilioAccount, WhatsappNumber,
+    DEV_PHONE_NUMBER_ID, DEV_VERIFY_TOKEN, Fidelity, InboundPlan, Limits, Secret, Settings, Simulator,
+    SimulatorConfig, StatusPlan, TwilioAccount, WhatsappNumber,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,6 +82,33 @@ struct Flags {
     /// Enforce the providers' rate limits.
     #[arg(long, env = "SIMULATOR_LIMITS")]
     limits: bool,
+    /// Judge as strictly as the providers: windows, templates, media, opt-outs; any refused webhook is tried again.
+    #[arg(long, env = "SIMULATOR_STRICT")]
+    strict: bool,
+    /// The product's public URL, which Twilio signs customers' messages for; the webhook base unless set.
+    #[arg(long, env = "SIMULATOR_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// The number that customers write to by SMS, where the account names none.
+    #[arg(long, env = "SIMULATOR_SMS_NUMBER", default_value_t = format!("+{DEV_DISPLAY_NUMBER}"))]
+    sms_number: String,
+    /// WhatsApp statuses, and messages of customers, that share one webhook at most.
+    #[arg(long, env = "SIMULATOR_BATCH", default_value_t = 1)]
+    batch: u32,
+    /// Hold each answer back until its first status was taken.
+    #[arg(long, env = "SIMULATOR_BEFORE_ANSWER")]
+    before_answer: bool,
+    /// Of 100 accepted messages so many fail in a status.
+    #[arg(long, env = "SIMULATOR_FAIL_PERCENT", default_value_t = 0)]
+    fail_percent: u32,
+    /// The codes they fail with, separated by commas.
+    #[arg(long, env = "SIMULATOR_FAIL_CODES", value_delimiter = ',')]
+    fail_codes: Vec<u32>,
+    /// Of 100 statuses so many come two seconds late.
+    #[arg(long, env = "SIMULATOR_LATE_PERCENT", default_value_t = 0)]
+    late_percent: u32,
+    /// Decides which messages fail and which statuses are late.
+    #[arg(long, env = "SIMULATOR_SEED", default_value_t = 0)]
+    seed: u64,
     /// Ignore markers in texts and magic recipients.
     #[arg(long, env = "SIMULATOR_NO_MAGIC")]
     no_magic: bool,
@@ -130,6 +157,7 @@ impl Flags {
             }],
             guest_secret: Secret(self.guest_secret),
             record: self.record,
+            sms_number: self.sms_number,
             settings,
             ..SimulatorConfig::default()
         }
@@ -141,17 +169,34 @@ impl Flags {
             rewrite_callbacks: self.rewrite_callbacks,
             answer_delay_ms: self.answer_delay_ms,
             magic: !self.no_magic,
-            statuses: StatusPlan {
-                enabled: !self.no_statuses,
-                sent_ms: self.sent_ms,
-                delivered_ms: self.delivered_ms,
-                read_ms: self.read_ms,
-                read: self.read,
-                copies: self.copies,
-                shuffle_seed: self.shuffle_seed,
-            },
+            public_url: self.public_url.clone(),
+            statuses: self.statuses(),
+            inbound: InboundPlan { batch: self.batch, ..InboundPlan::default() },
+            fidelity: if self.strict { Fidelity::full() } else { Fidelity::default() },
+            webhook_retry_refusals: self.strict,
             limits: Limits { enabled: self.limits, ..Limits::default() },
             ..Settings::default()
+        }
+    }
+}
+
+impl Flags {
+    fn statuses(&self) -> StatusPlan {
+        StatusPlan {
+            enabled: !self.no_statuses,
+            sent_ms: self.sent_ms,
+            delivered_ms: self.delivered_ms,
+            read_ms: self.read_ms,
+            read: self.read,
+            copies: self.copies,
+            shuffle_seed: self.shuffle_seed,
+            batch: self.batch,
+            before_answer: self.before_answer,
+            fail_percent: self.fail_percent,
+            fail_codes: self.fail_codes.clone(),
+            late_percent: self.late_percent,
+            seed: self.seed,
+            ..StatusPlan::default()
         }
     }
 }

@@ -22,7 +22,10 @@ const WHATSAPP: &[Row] = &[
     (130_472, 400, "User's number is part of an experiment"),
     (130_497, 403, "Business account is restricted from messaging users in this country"),
     (131_000, 500, "Something went wrong"),
+    (131_001, 400, "Message too long"),
+    (131_002, 400, "Recipient type is not valid"),
     (131_005, 403, "Access denied"),
+    (131_006, 400, "Resource not found"),
     (131_008, 400, "Required parameter is missing"),
     (131_009, 400, "Parameter value is not valid"),
     (131_016, 500, "Service unavailable"),
@@ -49,6 +52,7 @@ const WHATSAPP: &[Row] = &[
     (132_012, 400, "Template parameter format mismatch"),
     (132_015, 400, "Template is paused"),
     (132_016, 400, "Template is disabled"),
+    (132_018, 400, "Template parameters are not valid"),
     (132_068, 400, "Flow is blocked"),
     (132_069, 400, "Flow is throttled"),
     (133_004, 503, "Server temporarily unavailable"),
@@ -68,6 +72,7 @@ const TWILIO: &[Row] = &[
     (20_503, 503, "Service Unavailable"),
     (21_211, 400, "Invalid 'To' Phone Number"),
     (21_212, 400, "Invalid 'From' Phone Number"),
+    (21_214, 400, "'To' phone number cannot be reached"),
     (21_217, 400, "Phone number does not appear to be valid"),
     (21_401, 400, "Invalid Phone Number"),
     (
@@ -86,6 +91,7 @@ const TWILIO: &[Row] = &[
     (21_612, 400, "The 'To' phone number is not currently reachable via SMS"),
     (21_614, 400, "'To' number is not a valid mobile number"),
     (21_617, 400, "The concatenated message body exceeds the 1600 character limit"),
+    (21_619, 400, "A text message body or media urls must be specified"),
     (21_620, 400, "Invalid media URL(s)"),
     (21_623, 400, "Number of media files exceeds allowed limit"),
     (21_659, 400, "'From' is not a Twilio phone number or short code country mismatch"),
@@ -99,12 +105,26 @@ const TWILIO: &[Row] = &[
     (30_007, 400, "Message filtered"),
     (30_008, 400, "Unknown error"),
     (30_010, 400, "Message price exceeds max price"),
+    (30_022, 400, "US A2P 10DLC - Rate limits exceeded"),
+    (30_023, 400, "US A2P 10DLC - Daily message cap reached"),
+    (30_027, 400, "US A2P 10DLC - T-Mobile daily message limit reached"),
+    (30_032, 400, "Toll-free number has not been verified"),
+    (30_034, 400, "US A2P 10DLC - Message from an unregistered number"),
+    (30_035, 400, "US A2P 10DLC - Message from an unregistered campaign"),
     (30_036, 400, "Validity period expired"),
     (30_410, 400, "Provider timeout error"),
+    (63_001, 400, "Channel could not authenticate the request"),
+    (63_002, 400, "Channel could not find the From address"),
+    (63_003, 400, "Channel could not find the To address"),
+    (63_005, 400, "Channel did not accept the given content"),
+    (63_007, 400, "Twilio could not find a Channel with the specified From address"),
+    (63_015, 400, "Channel Sandbox can only send messages to phone numbers that have joined the Sandbox"),
     (63_016, 400, "Failed to send freeform message because you are outside the allowed window"),
     (63_018, 429, "Rate limit exceeded for Channel"),
     (63_024, 400, "Invalid message recipient"),
+    (63_032, 400, "We cannot send this message to this user because of a WhatsApp limitation"),
     (63_049, 400, "Meta chose not to deliver this WhatsApp marketing message"),
+    (63_051, 400, "WhatsApp Business Account is blocked"),
 ];
 
 /// The HTTP status and title of a WhatsApp code; an unknown one is a 400.
@@ -118,6 +138,16 @@ pub(super) fn whatsapp(code: u32) -> (u16, &'static str) {
 /// The HTTP status and title of a Twilio code; an unknown one is a 400.
 pub(super) fn twilio(code: u32) -> (u16, &'static str) {
     find(TWILIO, code)
+}
+
+/// The WhatsApp codes that the simulator knows; any other is answered too, as an unknown error.
+pub fn whatsapp_codes() -> std::collections::BTreeSet<u32> {
+    WHATSAPP.iter().map(|row| row.0).chain(201..=299).collect()
+}
+
+/// As [`whatsapp_codes`], of Twilio.
+pub fn twilio_codes() -> std::collections::BTreeSet<u32> {
+    TWILIO.iter().map(|row| row.0).collect()
 }
 
 fn find(rows: &[Row], code: u32) -> (u16, &'static str) {

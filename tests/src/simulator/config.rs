@@ -1,11 +1,11 @@
-//! What a simulator is started with: its credentials, and the settings that may change while it runs.
+//! What a simulator is started with: its credentials, and how its numbers are called.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use super::settings::Settings;
+use super::templates::Template;
 
 /// A credential; its `Debug` never shows it.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,60 +60,11 @@ pub struct SimulatorConfig {
     pub guest_secret: Secret,
     /// Appends each accepted send as one JSON line.
     pub record: Option<PathBuf>,
+    /// The message templates of the WhatsApp account.
+    pub templates: Vec<Template>,
+    /// The number that customers write to by SMS where the account names none.
+    pub sms_number: String,
     pub settings: Settings,
-}
-
-/// What may be changed while the simulator runs, by [`super::Simulator::configure`] or `POST /_sim/config`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Settings {
-    /// Where the product is reached, without a trailing slash; `None` = no WhatsApp webhooks.
-    pub webhook_base: Option<String>,
-    /// Connect to `webhook_base` for Twilio callbacks too, while signing the URL as it was given.
-    pub rewrite_callbacks: bool,
-    /// How long an accepted request waits for its answer, in milliseconds.
-    pub answer_delay_ms: u64,
-    /// Obey the markers and magic recipients of docs/SIMULATOR.md.
-    pub magic: bool,
-    pub statuses: StatusPlan,
-    pub limits: Limits,
-    /// How long Twilio's message list hides a new message, in milliseconds.
-    pub twilio_list_lag_ms: u64,
-    /// How long a webhook that finds nobody, or a 5xx, is tried again, in milliseconds.
-    pub webhook_retry_for_ms: u64,
-}
-
-/// Which status webhooks follow an accepted send, and when, in milliseconds after the acceptance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct StatusPlan {
-    pub enabled: bool,
-    pub sent_ms: u64,
-    pub delivered_ms: u64,
-    pub read_ms: u64,
-    /// Also send `read` (WhatsApp).
-    pub read: bool,
-    /// How often each webhook is posted; 2 and more make duplicates.
-    pub copies: u32,
-    /// Set: each message's statuses arrive in an order drawn from this seed and its number.
-    pub shuffle_seed: Option<u64>,
-}
-
-/// The providers' rate limits; off by default.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Limits {
-    pub enabled: bool,
-    /// WhatsApp messages per second and sender number; above: 130429.
-    pub whatsapp_per_sec: u32,
-    /// Seconds that one message to one recipient costs.
-    pub whatsapp_pair_secs: u32,
-    /// Messages to one recipient that may be borrowed from the future; above: 131056.
-    pub whatsapp_pair_burst: u32,
-    /// Twilio requests per second and account; above: 20429.
-    pub twilio_per_sec: u32,
-    /// Twilio sends in flight per simulator; above: 20429. 0 = no limit.
-    pub twilio_concurrency: u32,
 }
 
 /// The phone number id of the development number.
@@ -130,6 +81,8 @@ pub const DEV_VERIFY_TOKEN: &str = "dev-verify-token";
 pub const DEV_ACCOUNT_SID: &str = "AC00000000000000000000000000000001";
 /// Its auth token.
 pub const DEV_AUTH_TOKEN: &str = "dev-auth-token";
+/// The number that customers write to by SMS: one of Twilio's own for tests.
+pub const DEV_SMS_NUMBER: &str = "+15005550006";
 /// The guest platform's signing secret in development.
 pub const DEV_GUEST_SECRET: &str = "whsec_ZGV2ZWxvcG1lbnQtZ3Vlc3QtcGxhdGZvcm0tc2VjcmV0";
 
@@ -152,55 +105,9 @@ impl Default for SimulatorConfig {
             }],
             guest_secret: DEV_GUEST_SECRET.into(),
             record: None,
+            templates: Template::of_development(),
+            sms_number: DEV_SMS_NUMBER.to_owned(),
             settings: Settings::default(),
-        }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            webhook_base: None,
-            rewrite_callbacks: false,
-            answer_delay_ms: 0,
-            magic: true,
-            statuses: StatusPlan::default(),
-            limits: Limits::default(),
-            twilio_list_lag_ms: 0,
-            webhook_retry_for_ms: 600_000,
-        }
-    }
-}
-
-impl Settings {
-    pub(super) fn answer_delay(&self) -> Duration {
-        Duration::from_millis(self.answer_delay_ms)
-    }
-}
-
-impl Default for StatusPlan {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            sent_ms: 20,
-            delivered_ms: 50,
-            read_ms: 90,
-            read: false,
-            copies: 1,
-            shuffle_seed: None,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            whatsapp_per_sec: 80,
-            whatsapp_pair_secs: 6,
-            whatsapp_pair_burst: 45,
-            twilio_per_sec: 100,
-            twilio_concurrency: 0,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::judge::Request;
 use super::record::{Accepted, Provider, phone_form};
 use super::reply::Reply;
 use super::route::query;
-use super::{Sim, StatusOrder};
+use super::{Sim, StatusOrder, world};
 
 /// Entries per page, unless asked otherwise.
 const LIMIT: usize = 1000;
@@ -46,12 +46,17 @@ pub(super) async fn handle(sim: &Arc<Sim>, path: &[&str], request: &Request) -> 
             read::<StatusOrder>(request).and_then(|order| sim.send_status(&order)).map(|n| json!({"sent": n}))
         }
         (&Method::POST, ["verify"]) => sim.verify_webhook().await.map(|()| json!({"verified": true})),
-        _ => return Reply::json(404, &json!({"error": "no such control endpoint"})),
+        (_, ["customers" | "guest" | "templates" | "media", ..]) => world::handle(sim, path, request),
+        _ => return not_there(),
     };
     match answered {
         Ok(body) => Reply::json(200, &body),
         Err(problem) => Reply::json(400, &json!({"error": problem})),
     }
+}
+
+fn not_there() -> Reply {
+    Reply::json(404, &json!({"error": "no such control endpoint"}))
 }
 
 /// `?provider=&to=&key=&after=&limit=`, and `atLeast=&timeoutMs=` to wait for that many in all.
@@ -112,7 +117,7 @@ fn merge(into: &mut Value, change: &Value) {
     }
 }
 
-fn read<T: DeserializeOwned>(request: &Request) -> Result<T, String> {
+pub(super) fn read<T: DeserializeOwned>(request: &Request) -> Result<T, String> {
     serde_json::from_slice(&request.body).map_err(|error| error.to_string())
 }
 

@@ -12,8 +12,11 @@ use super::judge::{Judged, Refusal, Request};
 use super::record::{Accepted, Message, Provider};
 use super::reply::{self, Abort, Body, Reply};
 use super::statuses::{self, Failure};
-use super::traffic::{Operation, Outcome, Seen};
-use super::{Sim, courier, guest, magic, twilio, whatsapp};
+use super::traffic::{Delivery, Operation, Outcome, Seen};
+use super::{Sim, courier, guest, magic, strict, twilio, whatsapp};
+
+/// How long an answer waits for the first status to be taken.
+const STATUS_WAIT: Duration = Duration::from_secs(2);
 
 /// A request in progress; dropped undecided (the client left), it says so in the log.
 pub(super) struct Exchange<'a> {
@@ -34,11 +37,12 @@ pub(super) async fn send(
     request: &Request,
 ) -> Result<Response<Body>, Abort> {
     let _place = (provider == Provider::Twilio).then(|| sim.limiter.enter_twilio());
-    let judged = match provider {
+    let mut judged = match provider {
         Provider::Whatsapp => whatsapp::judge(&sim.config.whatsapp, owner, request),
         Provider::Twilio => twilio::judge(&sim.config.twilio, owner, request),
         Provider::Guest => guest::judge(&sim.config.guest_secret.0, &sim.record, request),
     };
+    strict::complete(sim, provider, &mut judged.message);
     let message = &judged.message;
     let sketch = Sketch {
         provider,
@@ -52,17 +56,17 @@ pub(super) async fn send(
     exchange.decide(judged, owner, action).await
 }
 
-/// Handles one lookup, which `answer` can settle at once.
+/// Handles one request that is no send: `answer` can settle it at once.
 ///
 /// # Errors
 /// How the connection is to end instead of an answer.
 pub(super) async fn look_up(
     sim: &Arc<Sim>,
+    (provider, operation): (Provider, Operation),
     to: &str,
     request: &Request,
     answer: impl FnOnce() -> Result<Reply, Refusal>,
 ) -> Result<Response<Body>, Abort> {
-    let (provider, operation) = (Provider::Twilio, Operation::Lookup);
     let sketch = Sketch { provider, operation, to, body: "", key: None };
     let (fault, action) = sim.faults.pick(&sketch).unzip();
     let exchange = Exchange::open(sim, &sketch, fault, &request.path);
@@ -115,11 +119,16 @@ impl<'a> Exchange<'a> {
             self.amend(Outcome::Answered, Some(&aside));
             return Ok(aside.whole());
         }
+        let verdict = match judged.refusal {
+            Some(refusal) => strict::Verdict { refusal: Some(refusal), failure: None },
+            None => strict::judge(self.sim, self.provider, &judged.message),
+        };
         let limited = || self.limit(owner, &judged.message).map(|code| Refusal::code(code, ""));
-        if let Some(refusal) = judged.refusal.or_else(limited) {
+        if let Some(refusal) = verdict.refusal.or_else(limited) {
             return Ok(self.refuse(error_reply(self.provider, &refusal)));
         }
-        let accepted = match self.accept(judged.message, action.as_ref()) {
+        let failure = self.failure(action.as_ref(), verdict.failure);
+        let accepted = match self.accept(judged.message, failure) {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::error!(%error, "write the record of accepted sends");
@@ -127,6 +136,7 @@ impl<'a> Exchange<'a> {
                 return Ok(self.refuse(error_reply(self.provider, &refusal)));
             }
         };
+        self.first_status(&accepted).await;
         let reply = match self.provider {
             Provider::Whatsapp => whatsapp::accepted_reply(&accepted),
             Provider::Twilio => twilio::accepted_reply(&accepted),
@@ -174,13 +184,19 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn accept(&self, message: Message, action: Option<&Action>) -> std::io::Result<Arc<Accepted>> {
-        let failure = match action {
+    /// How the message will fail: as a script says, for what it is, or by lot.
+    fn failure(&self, action: Option<&Action>, code: Option<u32>) -> Option<Failure> {
+        match action {
             Some(Action::FailStatus { code, status }) => {
                 Some(Failure { code: *code, status: status.clone() })
             }
-            _ => None,
-        };
+            _ => code
+                .map(|code| Failure { code, status: None })
+                .or_else(|| statuses::lot(&self.sim.settings.read().statuses, self.provider, self.n)),
+        }
+    }
+
+    fn accept(&self, message: Message, failure: Option<Failure>) -> std::io::Result<Arc<Accepted>> {
         let steps = statuses::steps(&self.sim.settings.read().statuses, self.provider, failure);
         let record = &self.sim.record;
         let id = |n: u64, message: &Message| match self.provider {
@@ -189,8 +205,26 @@ impl<'a> Exchange<'a> {
             Provider::Guest => guest::event_id(record.run(), n),
         };
         let accepted = record.append(self.provider, message, steps.into(), id)?;
+        if self.provider == Provider::Whatsapp {
+            self.sim.people.was_answered(&accepted.from, &accepted.to, accepted.at);
+        }
         courier::announce(self.sim, &accepted);
         Ok(accepted)
+    }
+
+    /// Where the plan wants statuses ahead of the answer: waits until the first was taken.
+    async fn first_status(&self, accepted: &Accepted) {
+        let plan = self.sim.settings.read().statuses.clone();
+        if !plan.before_answer || !plan.enabled || accepted.steps.is_empty() {
+            return;
+        }
+        let mut told = self.sim.deliveries.watch();
+        let taken = |told: &[Delivery]| {
+            told.iter().rev().any(|one| one.provider_id == accepted.provider_id && one.answer.is_some())
+        };
+        let waited = async { while !self.sim.deliveries.read(taken) && told.changed().await.is_ok() {} };
+        // Nobody there to take it: the answer does not wait for ever.
+        let _late = tokio::time::timeout(STATUS_WAIT, waited).await;
     }
 
     /// Answers what was accepted, unless the fault keeps the answer back or spoils it.

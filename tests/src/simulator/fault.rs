@@ -139,8 +139,13 @@ impl FaultRule {
         }
     }
 
-    pub fn lookups(mut self) -> Self {
-        self.operation = Operation::Lookup;
+    pub fn lookups(self) -> Self {
+        self.of(Operation::Lookup)
+    }
+
+    /// Acts on requests of this kind, instead of sends.
+    pub fn of(mut self, operation: Operation) -> Self {
+        self.operation = operation;
         self
     }
 

@@ -21,6 +21,7 @@ pub(super) fn judge(secret: &str, record: &Record, request: &Request) -> Judged 
         kind: event["type"].as_str().unwrap_or_default().to_owned(),
         headers: request.kept_headers(),
         payload: Some(event),
+        raw: request.body.clone(),
         ..Message::default()
     };
     let refusal = verify(secret, request)

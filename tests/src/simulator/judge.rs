@@ -14,6 +14,7 @@ const HEADERS_KEPT: &[&str] = &[
     "user-agent",
     "webhook-id",
     "webhook-timestamp",
+    "webhook-signature",
     "x-request-id",
     "traceparent",
     "i-twilio-idempotency-token",

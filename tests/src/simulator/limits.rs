@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::config::Limits;
+use super::settings::Limits;
 
 /// Pairs kept before those that are idle are dropped.
 const PAIRS_MAX: usize = 200_000;

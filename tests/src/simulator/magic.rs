@@ -1,6 +1,8 @@
 //! Outcomes asked for by hand: markers in the message text, and recipients that always fail.
 //!
-//! docs/SIMULATOR.md lists them for developers; [`super::FaultRule`] is the way for tests.
+//! Any outcome has a recipient: `+1500`, a digit that says what happens, and six digits, mostly a code (see
+//! [`spoken`]). A test compares docs/SIMULATOR.md, which lists them for developers, with the codes that the product
+//! knows. [`super::FaultRule`] is the way for tests.
 
 use super::fault::{Action, Answer};
 use super::record::Provider;
@@ -40,7 +42,7 @@ pub(super) fn action(provider: Provider, to: &str, body: &str) -> Option<Action>
         }
     }
     if !to.starts_with("+1500555") {
-        return None;
+        return if provider == Provider::Guest { None } else { spoken(to) };
     }
     let (refused, failed) = match provider {
         Provider::Whatsapp => (WHATSAPP_REFUSED, WHATSAPP_FAILED),
@@ -52,6 +54,45 @@ pub(super) fn action(provider: Provider, to: &str, body: &str) -> Option<Action>
         .map(|code| Action::Answer(Answer::code(code)))
         .or_else(|| find(failed).map(|code| Action::FailStatus { code, status: None }))
 }
+
+/// Reads a recipient of the form `+1500 d nnnnnn`: valid as a phone number, and nobody's.
+///
+/// | d | what happens | nnnnnn |
+/// |---|---|---|
+/// | 2 | refused at once | the provider's code |
+/// | 3 | accepted, then a status tells of the failure | the provider's code |
+/// | 4 | refused without a code of the provider | the HTTP status |
+/// | 6 | one of [`NAMED`] | its number |
+/// | 7 | refused with 429 and `Retry-After` | seconds |
+/// | 8 | accepted, and answered as if it were not | the HTTP status |
+fn spoken(to: &str) -> Option<Action> {
+    let digits = to.strip_prefix("+1500").filter(|digits| digits.len() == 7)?;
+    let number: u32 = digits.get(1..)?.parse().ok()?;
+    let status = || u16::try_from(number).ok().filter(|status| (400..=599).contains(status));
+    Some(match digits.as_bytes()[0] {
+        b'2' => Action::Answer(Answer::code(number)),
+        b'3' => Action::FailStatus { code: number, status: None },
+        b'4' => Action::Answer(Answer::status(status()?)),
+        b'6' => NAMED.iter().find(|(known, ..)| *known == number)?.2.clone(),
+        b'7' => Action::Answer(Answer::status(429).with_retry_after(number.to_string())),
+        b'8' => Action::AcceptAnswer(Answer::status(status()?)),
+        _ => return None,
+    })
+}
+
+/// Outcomes without a number of their own, for the digit 6, in the words of the documentation.
+pub(super) const NAMED: &[(u32, &str, Action)] = &[
+    (1, "connection reset before it is accepted", Action::ResetBefore),
+    (2, "accepted, then the connection is reset", Action::AcceptReset),
+    (3, "accepted, never answered (a timeout)", Action::AcceptHang { ms: None }),
+    (4, "never accepted, never answered (a timeout)", Action::HangBefore { ms: None }),
+    (5, "accepted, answered after 5 s", Action::Delay { ms: 5_000 }),
+    (6, "accepted, answered at one byte per second", Action::Drip { interval_ms: 1_000, accept: true }),
+    (7, "accepted, answered with no JSON", Action::Garbage { accept: true }),
+    (8, "accepted, answered with 100 MB", Action::Huge { bytes: 100_000_000, accept: true }),
+    (9, "accepted, answered with no HTTP", Action::NotHttp { accept: true }),
+    (10, "a redirect to itself", Action::Redirect { location: None, status: None }),
+];
 
 /// Reads `name` or `name=number` between `[sim:` and `]`.
 fn marker(text: &str) -> Option<Action> {
@@ -93,5 +134,15 @@ mod tests {
         assert_eq!(action("+316", "[sim:nonsense]"), None);
         assert_eq!(action("+15005550147", ""), Some(Action::Answer(Answer::code(131_047))));
         assert_eq!(action("+15005550126", ""), Some(Action::FailStatus { code: 131_026, status: None }));
+        assert_eq!(action("+15002131047", ""), Some(Action::Answer(Answer::code(131_047))));
+        assert_eq!(action("+15002000190", ""), Some(Action::Answer(Answer::code(190))));
+        assert_eq!(action("+15003131026", ""), Some(Action::FailStatus { code: 131_026, status: None }));
+        assert_eq!(action("+15004000503", ""), Some(Action::Answer(Answer::status(503))));
+        assert_eq!(action("+15004000200", ""), None);
+        assert_eq!(action("+15006000002", ""), Some(Action::AcceptReset));
+        assert_eq!(action("+15006000099", ""), None);
+        let busy = Answer::status(429).with_retry_after("60");
+        assert_eq!(action("+15007000060", ""), Some(Action::Answer(busy)));
+        assert_eq!(action("+15008000500", ""), Some(Action::AcceptAnswer(Answer::status(500))));
     }
 }

@@ -8,18 +8,30 @@ mod codes;
 mod config;
 mod control;
 mod courier;
+mod customer;
 mod exchange;
 mod fault;
 mod guest;
+mod inbound;
 mod judge;
+mod letters;
 mod limits;
 mod magic;
+mod media;
+mod page;
+mod people;
 mod record;
 mod reply;
 mod route;
+mod segments;
 mod server;
+mod settings;
 pub mod signature;
+mod sim;
 mod statuses;
+mod strict;
+mod template_sends;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -27,11 +39,13 @@ mod twilio;
 mod twilio_lookup;
 mod whatsapp;
 mod whatsapp_content;
+mod whatsapp_interactive;
+mod world;
 
-use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -39,14 +53,20 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use self::codes::{twilio_codes, whatsapp_codes};
 pub use self::config::{
     DEV_ACCESS_TOKEN, DEV_ACCOUNT_SID, DEV_APP_SECRET, DEV_AUTH_TOKEN, DEV_DISPLAY_NUMBER, DEV_GUEST_SECRET,
-    DEV_PHONE_NUMBER_ID, DEV_VERIFY_TOKEN, Limits, Secret, Settings, SimulatorConfig, StatusPlan,
-    TwilioAccount, WhatsappNumber,
+    DEV_PHONE_NUMBER_ID, DEV_SMS_NUMBER, DEV_VERIFY_TOKEN, Secret, SimulatorConfig, TwilioAccount,
+    WhatsappNumber,
 };
+pub use self::customer::{Customer, GuestReply, InboundOrder};
 pub use self::fault::{Action, Answer, FaultRule, FaultState};
+pub use self::inbound::{Content, Media, Way};
+pub use self::people::Identity;
 pub use self::record::{Accepted, Provider, Repeated};
-pub use self::traffic::{Delivery, Operation, Outcome, Seen};
+pub use self::settings::{Fidelity, InboundPlan, Limits, Settings, StatusPlan, WindowRule};
+pub use self::templates::Template;
+pub use self::traffic::{Delivery, Operation, Outcome, Posted, Seen};
 
 /// How long [`Simulator::stop`] waits for connections and webhooks to end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -70,6 +90,12 @@ struct Sim {
     faults: fault::FaultBook,
     limiter: limits::Limiter,
     courier: courier::Courier,
+    people: people::People,
+    media: media::MediaStore,
+    templates: templates::Catalogue,
+    /// `http://host:port`, where those on this machine reach the simulator.
+    own_url: String,
+    inbound: AtomicU64,
     stop: watch::Sender<bool>,
 }
 
@@ -112,6 +138,11 @@ impl Simulator {
             faults: fault::FaultBook::default(),
             limiter: limits::Limiter::default(),
             courier: courier::Courier::new().map_err(io::Error::other)?,
+            people: people::People::default(),
+            media: media::MediaStore::default(),
+            templates: templates::Catalogue::new(config.templates.clone()),
+            own_url: sim::own_url(address),
+            inbound: AtomicU64::new(0),
             stop,
             config,
         });
@@ -263,6 +294,29 @@ impl Simulator {
         self.sim.send_status(order).map_err(anyhow::Error::msg)
     }
 
+    /// Changes the template catalogue; no webhook tells of it.
+    pub fn change_templates(&self, change: impl FnOnce(&mut Vec<Template>)) {
+        self.sim.templates.change(change);
+    }
+
+    /// Puts a template into another status (`PAUSED`, `APPROVED` …) and tells the product by a webhook.
+    ///
+    /// # Errors
+    /// When there is no such template.
+    pub fn template_becomes(&self, name: &str, language: &str, status: &str) -> anyhow::Result<()> {
+        self.sim.template_becomes(name, language, status).map_err(anyhow::Error::msg)
+    }
+
+    /// Ends the time of every address of a medium that was given out so far.
+    pub fn expire_media_addresses(&self) {
+        self.sim.media.expire_addresses();
+    }
+
+    /// Forgets a medium, as when its time is over.
+    pub fn forget_medium(&self, id: &str) {
+        self.sim.media.forget(id);
+    }
+
     /// Performs Meta's subscription handshake with the product.
     ///
     /// # Errors
@@ -306,62 +360,4 @@ where
         }
     });
     waited.await.with_context(|| format!("waited {timeout:?}, had {}", log.read(<[T]>::len)))
-}
-
-impl Sim {
-    /// Waits `ms`, or until the simulator stops.
-    async fn pause(&self, ms: Option<u64>) -> Result<(), reply::Abort> {
-        let mut stop = self.stop.subscribe();
-        let slept = async {
-            match ms {
-                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = slept => Ok(()),
-            _ = stop.wait_for(|stop| *stop) => Err(reply::Abort::Close),
-        }
-    }
-
-    fn send_status(self: &Arc<Self>, order: &StatusOrder) -> Result<u32, String> {
-        let by_job = |provider| {
-            let job = order.message.as_str();
-            let exact = job.rsplit_once('.').and_then(|(job, attempt)| {
-                let attempt = attempt.parse().ok()?;
-                self.record.of_job(provider, job).into_iter().find(|sent| sent.attempt == Some(attempt))
-            });
-            exact.or_else(|| self.record.of_job(provider, job).pop())
-        };
-        let found = self.record.by_provider_id(&order.message);
-        let accepted = found
-            .or_else(|| by_job(Provider::Whatsapp))
-            .or_else(|| by_job(Provider::Twilio))
-            .ok_or("no such message was accepted")?;
-        let copies = order.copies.unwrap_or(1);
-        for _ in 0..copies {
-            let status = Cow::Owned(order.status.clone());
-            let step = statuses::Step { status, after: Duration::ZERO, code: order.code };
-            courier::send(self, &accepted, step, Duration::ZERO);
-        }
-        Ok(copies)
-    }
-
-    async fn verify_webhook(&self) -> Result<(), String> {
-        let base = self.settings.read().webhook_base.clone().ok_or("no webhook base is set")?;
-        let challenge = format!("{}", rand::random::<u32>());
-        let request = self.courier.client().get(format!("{base}/webhooks/whatsapp")).query(&[
-            ("hub.mode", "subscribe"),
-            ("hub.verify_token", self.config.verify_token.0.as_str()),
-            ("hub.challenge", challenge.as_str()),
-        ]);
-        let response = request.send().await.map_err(|error| error.without_url().to_string())?;
-        let status = response.status();
-        let body = response.text().await.map_err(|error| error.without_url().to_string())?;
-        if status == reqwest::StatusCode::OK && body == challenge {
-            Ok(())
-        } else {
-            Err(format!("the webhook answered {status} without the challenge"))
-        }
-    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use hyper::body::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +38,7 @@ pub(super) struct Message {
     /// What the provider's answer needs beyond the fields above.
     pub(super) echo: BTreeMap<&'static str, String>,
     pub(super) headers: BTreeMap<&'static str, String>,
+    pub(super) raw: Bytes,
 }
 
 /// One send that was accepted. Its `Debug` shows ids only; the record itself holds what was sent.
@@ -72,12 +74,23 @@ pub struct Accepted {
     pub duplicate: bool,
     /// The request headers that matter, without credentials.
     pub headers: BTreeMap<&'static str, String>,
+    /// The body as it came, where it is signed: that of an event at the guest platform; else empty.
+    #[serde(skip)]
+    pub raw: Bytes,
     #[serde(skip)]
     pub(super) callback: Option<String>,
     #[serde(skip)]
     pub(super) echo: BTreeMap<&'static str, String>,
     #[serde(skip)]
     pub(super) steps: Arc<[Step]>,
+}
+
+impl Accepted {
+    /// The digits by which WhatsApp knows the recipient.
+    pub(super) fn wa_id(&self) -> &str {
+        let known = self.echo.get("wa_id").map_or(self.to.as_str(), String::as_str);
+        known.trim_start_matches('+')
+    }
 }
 
 impl fmt::Debug for Accepted {
@@ -161,6 +174,7 @@ impl Record {
             kind: message.kind,
             payload: message.payload,
             headers: message.headers,
+            raw: message.raw,
             callback: message.callback,
             echo: message.echo,
             steps,

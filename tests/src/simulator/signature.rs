@@ -19,6 +19,8 @@ pub fn whatsapp(app_secret: &str, body: &[u8]) -> String {
 pub fn twilio(auth_token: &str, url: &str, fields: &[(String, String)]) -> String {
     let mut sorted: Vec<&(String, String)> = fields.iter().collect();
     sorted.sort();
+    // A field that is given twice with one value counts once, as in Twilio's helper libraries.
+    sorted.dedup();
     let mut mac = Hmac::<Sha1>::new_from_slice(auth_token.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(url.as_bytes());
     for (name, value) in sorted {

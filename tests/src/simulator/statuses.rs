@@ -1,20 +1,15 @@
-//! What becomes of an accepted message: the steps it goes through and the webhook that tells of each.
+//! What becomes of an accepted message: the steps it goes through, when, and which of them are drawn by lot.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
-use serde_json::json;
-use url::form_urlencoded;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::{Rng as _, SeedableRng as _};
 
-use super::Sim;
-use super::codes;
-use super::config::StatusPlan;
-use super::record::{Accepted, Provider};
-use super::signature;
+use super::record::Provider;
+use super::settings::StatusPlan;
 
 /// One state of a message, and when it is reached, counted from the acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +25,6 @@ pub(super) struct Failure {
     pub(super) code: u32,
     /// `failed` for WhatsApp and `undelivered` for Twilio, unless set.
     pub(super) status: Option<String>,
-}
-
-/// A webhook ready to be posted.
-pub(super) struct Webhook {
-    /// The URL that is signed.
-    pub(super) url: String,
-    pub(super) signature_header: &'static str,
-    pub(super) signature: String,
-    pub(super) content_type: &'static str,
-    pub(super) body: Vec<u8>,
 }
 
 /// The states that an accepted message will reach; none at the guest platform.
@@ -74,13 +59,39 @@ pub(super) fn steps(plan: &StatusPlan, provider: Provider, failure: Option<Failu
     }
 }
 
-/// When each webhook of message `n` is posted: in order, or shuffled by the plan's seed.
+/// When each webhook of message `n` is posted: in order, or shuffled by the plan's seed; some of them late.
 pub(super) fn schedule(plan: &StatusPlan, steps: &[Step], n: u64) -> Vec<Duration> {
     let mut times: Vec<Duration> = steps.iter().map(|step| step.after).collect();
     if let Some(seed) = plan.shuffle_seed {
-        times.shuffle(&mut StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ n));
+        times.shuffle(&mut dice(seed, n));
+    }
+    if plan.late_percent > 0 {
+        let mut dice = dice(plan.seed.wrapping_add(1), n);
+        for time in &mut times {
+            if dice.random_range(0..100) < plan.late_percent {
+                *time += Duration::from_millis(plan.late_ms);
+            }
+        }
     }
     times
+}
+
+/// The failure that the plan's lot falls on for message `n`, if it does.
+pub(super) fn lot(plan: &StatusPlan, provider: Provider, n: u64) -> Option<Failure> {
+    if plan.fail_percent == 0 || provider == Provider::Guest {
+        return None;
+    }
+    let mut dice = dice(plan.seed, n);
+    let falls = dice.random_range(0..100) < plan.fail_percent;
+    let usual = if provider == Provider::Whatsapp { [131_026] } else { [30_003] };
+    let codes = if plan.fail_codes.is_empty() { &usual[..] } else { &plan.fail_codes };
+    let code = codes.choose(&mut dice).copied()?;
+    falls.then_some(Failure { code, status: None })
+}
+
+/// The dice of message `n`, the same each time.
+pub(super) fn dice(seed: u64, n: u64) -> StdRng {
+    StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ n)
 }
 
 /// The state reached at `now`, for lookups; it does not depend on webhooks getting through.
@@ -88,95 +99,6 @@ pub(super) fn reached(steps: &[Step], since: DateTime<Utc>, now: DateTime<Utc>) 
     let elapsed = (now - since).to_std().unwrap_or_default();
     let last = steps.iter().rev().find(|step| step.after <= elapsed);
     last.map_or(("queued", None), |step| (step.status.as_ref(), step.code))
-}
-
-/// The webhook that tells of one step; `None` when there is nowhere to send it.
-pub(super) fn webhook(sim: &Sim, accepted: &Accepted, step: &Step) -> Option<Webhook> {
-    match accepted.provider {
-        Provider::Whatsapp => whatsapp(sim, accepted, step),
-        Provider::Twilio => twilio(sim, accepted, step),
-        Provider::Guest => None,
-    }
-}
-
-fn whatsapp(sim: &Sim, accepted: &Accepted, step: &Step) -> Option<Webhook> {
-    let base = sim.settings.read().webhook_base.clone()?;
-    let number = sim.config.whatsapp.iter().find(|number| number.phone_number_id == accepted.from)?;
-    let mut status = json!({
-        "id": accepted.provider_id,
-        "status": step.status,
-        "timestamp": Utc::now().timestamp().to_string(),
-        "recipient_id": accepted.to.trim_start_matches('+'),
-    });
-    if let Some(key) = &accepted.key {
-        status["biz_opaque_callback_data"] = key.as_str().into();
-    }
-    match step.code {
-        None => {
-            status["pricing"] = json!({
-                "billable": true, "pricing_model": "PMP", "type": "regular", "category": "service",
-            });
-        }
-        Some(code) => {
-            let title = codes::whatsapp(code).1;
-            status["errors"] = json!([{
-                "code": code,
-                "title": title,
-                "message": title,
-                "error_data": {"details": title},
-                "href": "/docs/whatsapp/cloud-api/support/error-codes/",
-            }]);
-        }
-    }
-    let value = json!({
-        "messaging_product": "whatsapp",
-        "metadata": {
-            "display_phone_number": number.display_phone_number,
-            "phone_number_id": number.phone_number_id,
-        },
-        "statuses": [status],
-    });
-    let entry = json!({"id": sim.config.waba_id, "changes": [{"value": value, "field": "messages"}]});
-    let body = json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string().into_bytes();
-    Some(Webhook {
-        url: format!("{base}/webhooks/whatsapp"),
-        signature_header: "X-Hub-Signature-256",
-        signature: signature::whatsapp(&number.app_secret.0, &body),
-        content_type: "application/json",
-        body,
-    })
-}
-
-fn twilio(sim: &Sim, accepted: &Accepted, step: &Step) -> Option<Webhook> {
-    let url = accepted.callback.clone()?;
-    let sid = accepted.echo.get("account")?;
-    let account = sim.config.twilio.iter().find(|account| &account.account_sid == sid)?;
-    let mut fields: Vec<(String, String)> = [
-        ("ApiVersion", "2010-04-01"),
-        ("AccountSid", sid),
-        ("SmsSid", &accepted.provider_id),
-        ("SmsStatus", &step.status),
-        ("MessageSid", &accepted.provider_id),
-        ("MessageStatus", &step.status),
-        ("To", &accepted.to),
-        ("From", &accepted.from),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
-    if let Some(service) = accepted.echo.get("service") {
-        fields.push(("MessagingServiceSid".to_owned(), service.clone()));
-    }
-    if let Some(code) = step.code {
-        fields.push(("ErrorCode".to_owned(), code.to_string()));
-    }
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-    Some(Webhook {
-        signature: signature::twilio(&account.auth_token.0, &url, &fields),
-        url,
-        signature_header: "X-Twilio-Signature",
-        content_type: "application/x-www-form-urlencoded; charset=UTF-8",
-        body: body.into_bytes(),
-    })
 }
 
 #[cfg(test)]

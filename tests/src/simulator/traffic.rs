@@ -2,7 +2,8 @@
 //!
 //! Both logs keep the newest [`KEPT`] entries; unlike the record of accepted sends they judge nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -45,7 +46,7 @@ pub struct Seen {
     pub n: u64,
     pub at: DateTime<Utc>,
     pub provider: Provider,
-    /// `send` or `lookup`.
+    /// What was wanted.
     pub operation: Operation,
     pub key: Option<String>,
     pub outcome: Outcome,
@@ -65,7 +66,14 @@ pub struct Seen {
 pub enum Operation {
     #[default]
     Send,
+    /// Twilio's list and single messages.
     Lookup,
+    /// A medium uploaded to WhatsApp.
+    Upload,
+    /// A medium looked up, fetched or deleted.
+    Media,
+    /// WhatsApp's template catalogue.
+    Templates,
 }
 
 /// One try to deliver one webhook.
@@ -75,7 +83,7 @@ pub struct Delivery {
     pub n: u64,
     pub at: DateTime<Utc>,
     pub provider: Provider,
-    /// `sent`, `delivered`, `read`, `failed` … or `verify`.
+    /// `sent`, `delivered`, `read`, `failed` … or `message` and `template` of what is no status.
     pub status: String,
     pub provider_id: String,
     pub key: Option<String>,
@@ -86,6 +94,20 @@ pub struct Delivery {
     /// `connect`, `timeout`, `broken` or `given_up` when there was no answer.
     pub error: Option<&'static str>,
     pub duration_ms: u64,
+    /// How many statuses or messages the webhook told of; each has an entry of its own.
+    pub together: u32,
+    /// What was posted, when [`super::Settings::keep_webhooks`] asks for it.
+    #[serde(skip)]
+    pub request: Option<Arc<Posted>>,
+}
+
+/// A webhook as it was posted.
+#[derive(Debug)]
+pub struct Posted {
+    /// The URL that was signed.
+    pub url: String,
+    pub headers: BTreeMap<&'static str, String>,
+    pub body: Vec<u8>,
 }
 
 /// A bounded log with running numbers and a signal.

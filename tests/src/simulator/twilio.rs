@@ -12,6 +12,7 @@ use super::config::TwilioAccount;
 use super::judge::{Judged, Refusal, Request};
 use super::record::{Accepted, Message, phone_form};
 use super::reply::Reply;
+use super::segments;
 
 const BODY_MAX: usize = 1600;
 const MEDIA_MAX: usize = 10;
@@ -60,6 +61,7 @@ fn read(sid: &str, fields: &[(String, String)], request: &Request) -> Message {
         callback,
         echo,
         headers: request.kept_headers(),
+        ..Message::default()
     }
 }
 
@@ -182,7 +184,7 @@ pub(super) fn resource(accepted: &Accepted, status: &str, error: Option<u32>) ->
         "from": if service == Some(&accepted.from) { Value::Null } else { accepted.from.as_str().into() },
         "messaging_service_sid": service,
         "num_media": media.to_string(),
-        "num_segments": if service.is_some() { "0".to_owned() } else { segments(&accepted.body).to_string() },
+        "num_segments": if service.is_some() { "0".to_owned() } else { segments::count(&accepted.body).to_string() },
         "price": null,
         "price_unit": "USD",
         "sid": sid,
@@ -191,13 +193,6 @@ pub(super) fn resource(accepted: &Accepted, status: &str, error: Option<u32>) ->
         "to": accepted.to,
         "uri": format!("{uri}.json"),
     })
-}
-
-/// Text messages that `body` takes: 160 characters of ASCII or 70 of anything else, fewer when split.
-fn segments(body: &str) -> usize {
-    let (units, alone, split) =
-        if body.is_ascii() { (body.len(), 160, 153) } else { (body.encode_utf16().count(), 70, 67) };
-    if units <= alone { 1 } else { units.div_ceil(split) }
 }
 
 /// Twilio's dates, `Fri, 24 May 2019 17:18:27 +0000`.
@@ -236,12 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_segments() {
+    fn addresses() {
         assert!(is_address("+31612345678") && is_address("whatsapp:+31612345678"));
         assert!(!is_address("31612345678") && !is_address("+0612345678") && !is_address("+316"));
-        assert_eq!(
-            (segments(&"a".repeat(160)), segments(&"a".repeat(161)), segments(&"é".repeat(71))),
-            (1, 2, 2)
-        );
     }
 }

@@ -36,31 +36,48 @@ pub(super) fn judge(numbers: &[WhatsappNumber], phone_number_id: &str, request: 
     let mut judged = Judged::new(message, refusal);
     if judged.refusal.is_none() && is_read_mark(&payload) {
         judged.aside = Some(Reply::json(200, &json!({"success": true})));
-    } else if judged.message.kind != "text" {
+    } else if judged.message.kind != "text" || payload.contains_key("context") {
         judged.message.payload = Some(Value::Object(payload));
     }
     judged
 }
 
-fn authorize<'a>(
+/// The number of the path, if the request may act for it.
+///
+/// # Errors
+/// 190 for a token that no number has, 100 for another number than that of the token.
+pub(super) fn authorize<'a>(
     numbers: &'a [WhatsappNumber],
     phone_number_id: &str,
     request: &Request,
 ) -> Result<&'a WhatsappNumber, Refusal> {
+    let token = authorize_any(numbers, request)?;
+    let number = numbers
+        .iter()
+        .find(|number| number.phone_number_id == phone_number_id && token == number.access_token.0.as_str());
+    number.ok_or_else(no_such_object)
+}
+
+/// The token of the request, which some number has.
+///
+/// # Errors
+/// 190.
+pub(super) fn authorize_any<'a>(
+    numbers: &[WhatsappNumber],
+    request: &'a Request,
+) -> Result<&'a str, Refusal> {
     let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    if !numbers.iter().any(|number| token == Some(number.access_token.0.as_str())) {
-        return Err(Refusal::code(190, "Invalid OAuth access token - Cannot parse access token"));
-    }
-    let number = numbers.iter().find(|number| {
-        number.phone_number_id == phone_number_id && token == Some(number.access_token.0.as_str())
-    });
-    number.ok_or_else(|| {
-        Refusal::code(
-            100,
-            "Unsupported post request. Object with this ID does not exist, cannot be loaded due to missing \
-             permissions, or does not support this operation.",
-        )
-    })
+    let known = token.filter(|token| numbers.iter().any(|number| *token == number.access_token.0.as_str()));
+    known.ok_or_else(|| Refusal::code(190, "Invalid OAuth access token - Cannot parse access token"))
+}
+
+/// What Meta says of an id that is not there, or not for this token.
+pub(super) fn no_such_object() -> Refusal {
+    Refusal::code(
+        100,
+        "Unsupported request. Object with this ID does not exist, cannot be loaded due to missing permissions, or \
+         does not support this operation.",
+    )
 }
 
 fn envelope(payload: &Map<String, Value>) -> Result<(), Refusal> {
@@ -87,6 +104,11 @@ fn content(payload: &Map<String, Value>, number: &WhatsappNumber) -> Result<(), 
                 "(#100) Param biz_opaque_callback_data must be a string of at most 512 characters.",
             ));
         }
+    }
+    if let Some(context) = payload.get("context")
+        && !context.get("message_id").and_then(Value::as_str).is_some_and(|id| !id.is_empty())
+    {
+        return Err(Refusal::code(131_009, "Param context['message_id'] must be the id of a message."));
     }
     whatsapp_content::check(payload)
 }
@@ -120,10 +142,14 @@ pub(super) fn message_id(run: &str, n: u64) -> String {
 
 /// The 200 that means *accepted*.
 pub(super) fn accepted_reply(accepted: &Accepted) -> Reply {
-    let contact = match accepted.echo.get("input") {
-        Some(input) => json!({"input": input, "wa_id": accepted.to.trim_start_matches('+')}),
-        None => json!({"input": accepted.to, "user_id": accepted.to}),
+    let mut contact = match accepted.echo.get("input") {
+        Some(input) => json!({"input": input, "wa_id": accepted.wa_id()}),
+        None => json!({"input": accepted.echo.get("user").unwrap_or(&accepted.to)}),
     };
+    let user = accepted.echo.get("user").or((!accepted.echo.contains_key("input")).then_some(&accepted.to));
+    if let Some(user) = user {
+        contact["user_id"] = user.as_str().into();
+    }
     let mut message = json!({"id": accepted.provider_id});
     if accepted.kind == "template" {
         message["message_status"] = "accepted".into();

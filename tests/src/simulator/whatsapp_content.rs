@@ -3,9 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::judge::Refusal;
+use super::whatsapp_interactive;
 
 const TEXT_MAX: usize = 4096;
 const CAPTION_MAX: usize = 1024;
+/// An emoji may be a family of several people.
+const EMOJI_MAX: usize = 16;
 const TYPES: &[&str] = &[
     "text",
     "image",
@@ -41,10 +44,10 @@ pub(super) fn check(payload: &Map<String, Value>) -> Result<(), Refusal> {
     match kind {
         "text" => text(content),
         "template" => template(content),
-        "interactive" => interactive(content),
-        "location" => numbers(content, &["latitude", "longitude"]),
-        "contacts" => list(content).map(|_| ()),
-        "reaction" => strings(content, &["message_id", "emoji"]),
+        "interactive" => whatsapp_interactive::check(content),
+        "location" => location(content),
+        "contacts" => list(content)?.iter().try_for_each(contact),
+        "reaction" => reaction(content),
         _ => media(kind, content),
     }
 }
@@ -72,27 +75,15 @@ fn template(content: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn interactive(content: &Value) -> Result<(), Refusal> {
-    let kind = string(content, "type")?;
-    let action = content.get("action").ok_or_else(|| missing("interactive['action']"))?;
-    longest("interactive['body']", string(content.get("body").unwrap_or(&Value::Null), "text")?, TEXT_MAX)?;
-    match kind {
-        "button" if list(action.get("buttons").unwrap_or(&Value::Null))?.len() > 3 => {
-            Err(Refusal::code(131_009, "At most 3 buttons are allowed."))
-        }
-        "list" if list(action.get("sections").unwrap_or(&Value::Null))?.len() > 10 => {
-            Err(Refusal::code(131_009, "At most 10 sections are allowed."))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn media(kind: &str, content: &Value) -> Result<(), Refusal> {
     match (content.get("id"), content.get("link")) {
         (Some(Value::String(id)), None) if !id.is_empty() => {}
         (None, Some(Value::String(link))) if link.starts_with("http://") || link.starts_with("https://") => {}
         (None, None) => return Err(missing(&format!("{kind}['id'] or {kind}['link']"))),
         _ => return Err(Refusal::code(131_009, format!("Param {kind} needs one valid id or link."))),
+    }
+    if content.get("filename").is_some() && kind != "document" {
+        return Err(invalid("Unexpected key filename."));
     }
     match content.get("caption") {
         None => Ok(()),
@@ -102,16 +93,39 @@ fn media(kind: &str, content: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn numbers(content: &Value, names: &[&str]) -> Result<(), Refusal> {
-    let missed = names.iter().find(|name| !content.get(name).is_some_and(|v| v.is_number() || v.is_string()));
-    missed.map_or(Ok(()), |name| Err(missing(name)))
+fn location(content: &Value) -> Result<(), Refusal> {
+    for (name, most) in [("latitude", 90.0), ("longitude", 180.0)] {
+        let given = content.get(name).ok_or_else(|| missing(name))?;
+        let number = given.as_f64().or_else(|| given.as_str()?.trim().parse().ok());
+        if !number.is_some_and(|number: f64| number.abs() <= most) {
+            return Err(Refusal::code(
+                131_009,
+                format!("Param {name} must be a number from -{most} to {most}."),
+            ));
+        }
+    }
+    Ok(())
 }
 
-fn strings(content: &Value, names: &[&str]) -> Result<(), Refusal> {
-    names.iter().try_for_each(|name| string(content, name).map(|_| ()))
+fn contact(contact: &Value) -> Result<(), Refusal> {
+    let name = contact.get("name").ok_or_else(|| missing("contacts['name']"))?;
+    string(name, "formatted_name")?;
+    let parts = ["first_name", "last_name", "middle_name", "prefix", "suffix"];
+    if parts.iter().any(|part| name.get(part).is_some()) {
+        return Ok(());
+    }
+    Err(missing("contacts['name'] with one of first_name, last_name, middle_name, prefix or suffix"))
 }
 
-fn string<'a>(content: &'a Value, name: &str) -> Result<&'a str, Refusal> {
+/// An empty emoji takes a reaction back.
+fn reaction(content: &Value) -> Result<(), Refusal> {
+    if string(content, "message_id")?.is_empty() {
+        return Err(missing("reaction['message_id']"));
+    }
+    longest("reaction['emoji']", string(content, "emoji")?, EMOJI_MAX)
+}
+
+pub(super) fn string<'a>(content: &'a Value, name: &str) -> Result<&'a str, Refusal> {
     match content.get(name) {
         None => Err(missing(name)),
         Some(Value::String(text)) => Ok(text),
@@ -119,25 +133,25 @@ fn string<'a>(content: &'a Value, name: &str) -> Result<&'a str, Refusal> {
     }
 }
 
-fn list(content: &Value) -> Result<&Vec<Value>, Refusal> {
+pub(super) fn list(content: &Value) -> Result<&Vec<Value>, Refusal> {
     content
         .as_array()
         .filter(|list| !list.is_empty())
         .ok_or_else(|| invalid("Param must be a non-empty array."))
 }
 
-fn longest(name: &str, text: &str, max: usize) -> Result<(), Refusal> {
+pub(super) fn longest(name: &str, text: &str, max: usize) -> Result<(), Refusal> {
     if text.chars().count() > max {
         return Err(invalid(format!("Param {name} must be at most {max} characters long.")));
     }
     Ok(())
 }
 
-fn missing(name: &str) -> Refusal {
+pub(super) fn missing(name: &str) -> Refusal {
     Refusal::code(131_008, format!("The parameter {name} is required."))
 }
 
-fn invalid(detail: impl std::fmt::Display) -> Refusal {
+pub(super) fn invalid(detail: impl std::fmt::Display) -> Refusal {
     Refusal::code(100, format!("(#100) {detail}"))
 }
 
@@ -171,7 +185,23 @@ mod tests {
         let template = json!({"name": "welcome", "language": {"code": "en"}});
         assert_eq!(code(json!({"type": "template", "template": template})), None);
         assert_eq!(code(json!({"type": "template", "template": {"name": "welcome"}})), Some(131_008));
-        let buttons = json!({"type": "button", "body": {"text": "?"}, "action": {"buttons": [1, 2, 3, 4]}});
-        assert_eq!(code(json!({"type": "interactive", "interactive": buttons})), Some(131_009));
+    }
+
+    #[test]
+    fn places_people_and_reactions() {
+        let place =
+            |latitude: Value| json!({"type": "location", "location": {"latitude": latitude, "longitude": 8}});
+        assert_eq!(code(place(json!(47.3))), None);
+        assert_eq!(code(place(json!("47.3"))), None);
+        assert_eq!(code(place(json!(91))), Some(131_009));
+        assert_eq!(code(json!({"type": "location", "location": {"latitude": 1}})), Some(131_008));
+        let people = |name: Value| json!({"type": "contacts", "contacts": [{"name": name}]});
+        assert_eq!(code(people(json!({"formatted_name": "Eva", "first_name": "Eva"}))), None);
+        assert_eq!(code(people(json!({"formatted_name": "Eva"}))), Some(131_008));
+        assert_eq!(code(json!({"type": "contacts", "contacts": []})), Some(100));
+        let reaction = |id: &str, emoji: &str| json!({"type": "reaction", "reaction": {"message_id": id, "emoji": emoji}});
+        assert_eq!(code(reaction("wamid.x", "")), None);
+        assert_eq!(code(reaction("", "👍")), Some(131_008));
+        assert_eq!(code(json!({"type": "image", "image": {"id": "1", "filename": "a.jpg"}})), Some(100));
     }
 }

@@ -41,6 +41,6 @@ pub(super) async fn submit(ctx: &Context, op: impl Into<IndexOp>) -> Result<(), 
 }
 
 /// MongoDB did not answer.
-pub(super) fn away(error: StoreError) -> JobError {
+pub(crate) fn away(error: StoreError) -> JobError {
     JobError::retry("store", error)
 }

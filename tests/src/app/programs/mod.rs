@@ -3,6 +3,7 @@
 //!
 //! The programs are those beside the test binary: `cargo build --release --bins` makes them.
 
+mod crew;
 mod looks;
 
 use std::net::TcpListener;
@@ -24,6 +25,8 @@ use super::setup::{SHORT, shared_redis};
 use crate::servers::elasticsearch::shared_url;
 use crate::servers::mongodb::TestDatabase;
 use crate::simulator::{Simulator, SimulatorConfig};
+
+pub use self::crew::Worker;
 
 /// How long the product may take to heal.
 pub const HEALED: Duration = Duration::from_secs(60);
@@ -327,6 +330,8 @@ fn free_address() -> String {
 /// When the tests do not know where they lie themselves.
 pub fn beside_the_tests(program: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the path of the tests");
-    let folder = tests.parent().and_then(|deps| deps.parent()).expect("target/release");
+    let folder = tests.parent().expect("a folder");
+    // Tests lie in `deps`, programs of ours (dev/chaos) beside the others.
+    let folder = if folder.ends_with("deps") { folder.parent().expect("target/release") } else { folder };
     folder.join(program)
 }

@@ -2,6 +2,10 @@
 
 mod accepting;
 mod control;
+mod customers;
 mod faults;
+mod handbook;
+mod plans;
 mod rig;
+mod strictness;
 mod webhooks;

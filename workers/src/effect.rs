@@ -187,7 +187,7 @@ async fn show_sending(ctx: &Context, turn: &Turn) {
 }
 
 /// The message first, then the ledger: a death in between is healed from the message.
-async fn write_down(
+pub(crate) async fn write_down(
     ctx: &Context,
     job: &JobRow,
     mut message: Option<Message>,

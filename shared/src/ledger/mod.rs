@@ -9,6 +9,7 @@
 mod claim;
 mod outcome;
 mod projection;
+mod release;
 mod row;
 mod survey;
 mod sweep;

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod doubt;
+mod flagged;
 mod lanes;
 mod poison;
 mod privacy;

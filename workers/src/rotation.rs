@@ -47,14 +47,19 @@ pub async fn rotate_secrets(
         false => writeln!(out, "{}", shown(&done))?,
     }
     anyhow::ensure!(done.complete, "stopped; run it again to go on");
-    anyhow::ensure!(done.is_clean(), "some secrets are left under an old key, so keep the old keys; see the log");
+    anyhow::ensure!(
+        done.is_clean(),
+        "some secrets are left under an old key, so keep the old keys; see the log"
+    );
     Ok(())
 }
 
 fn shown(done: &Rotation) -> String {
     let line = |name: &str, count: &Count| {
         let Count { seen, sealed, unreadable, overtaken } = count;
-        format!("{name}: {seen} seen, {sealed} secrets sealed, {unreadable} unreadable, {overtaken} overtaken")
+        format!(
+            "{name}: {seen} seen, {sealed} secrets sealed, {unreadable} unreadable, {overtaken} overtaken"
+        )
     };
     format!("{}\n{}", line("channels", &done.channels), line("support tokens", &done.support_tokens))
 }

@@ -12,7 +12,7 @@ use shared::channels::ChannelBook;
 use shared::domain::Time;
 use shared::domain::actor::Actor;
 use shared::domain::delivery::Reason;
-use shared::domain::ids::{AccountId, ChannelId, key};
+use shared::domain::ids::{ChannelId, key};
 use shared::secrets::Vault;
 use shared::store::{AccountChannel, Added, Scope, StoreError};
 
@@ -65,7 +65,7 @@ impl Channels {
         let attempted = Attempted::new("channel.put", "channel", id.as_str()).with(about);
         let stored = self.chat.witnessed(result, actor, trace, attempted).await?;
         if stored.renewed && stored.channel.enabled {
-            self.release(&actor.account, stored.channel.settings.kind()).await?;
+            self.release(&stored.channel).await?;
         }
         Ok(stored)
     }
@@ -93,7 +93,8 @@ impl Channels {
         before: Option<&AccountChannel>,
     ) -> Result<Stored, ApiError> {
         let account = &actor.account;
-        let settings = put.settings.sealed(&self.vault, account, id, before.map(|before| &before.settings))?;
+        let settings =
+            put.settings.sealed(&self.vault, account, id, before.map(|before| &before.settings))?;
         let (now, version) = (Time::now(), before.map_or(1, |before| before.version + 1));
         let same = before.filter(|before| before.settings.signs_in_as(&settings));
         let renewed = same.is_none_or(|before| put.enabled && !before.enabled);
@@ -135,21 +136,13 @@ impl Channels {
         self.chat.witnessed(result, actor, trace, attempted).await
     }
 
-    /// Lets the messages of `account` go on that wait for a channel of this kind, now and once more when every process
-    /// knows of the change: one may park a message by what it read before.
-    async fn release(&self, account: &AccountId, kind: &'static str) -> Result<(), ApiError> {
-        let more = release_some(&self.chat, account, kind, STEPS_AT_ONCE).await?;
-        let (chat, account) = (self.chat.clone(), account.clone());
+    /// Lets the messages go on that wait for `channel`, now and once more when every process knows of the change: one
+    /// may park a message by what it read before.
+    async fn release(&self, channel: &AccountChannel) -> Result<(), ApiError> {
+        let rest = release_some(&self.chat, channel, STEPS_AT_ONCE, String::new()).await?;
+        let (chat, channel) = (self.chat.clone(), channel.clone());
         shared::task::spawn("channels.release", async move {
-            let mut more = more;
-            while more {
-                match release_some(&chat, &account, kind, STEPS_AT_ONCE).await {
-                    Ok(left) => more = left,
-                    Err(error) => return tracing::warn!(%error, "messages wait for the next change of a channel"),
-                }
-            }
-            tokio::time::sleep(KNOWN_EVERYWHERE).await;
-            if let Err(error) = release_some(&chat, &account, kind, usize::MAX).await {
+            if let Err(error) = release_rest(&chat, &channel, rest).await {
                 tracing::warn!(%error, "messages may wait for the next change of a channel");
             }
         });
@@ -173,21 +166,37 @@ async fn store(scope: &Scope, stored: &Stored) -> Result<bool, ApiError> {
     }
 }
 
-/// Releases up to `steps` steps; answers whether there may be more.
+/// Releases what is left after `rest`, and later what was parked meanwhile, unless the new credentials were refused as
+/// well.
+async fn release_rest(chat: &Chat, channel: &AccountChannel, rest: Option<String>) -> Result<(), StoreError> {
+    if let Some(rest) = rest {
+        release_some(chat, channel, usize::MAX, rest).await?;
+    }
+    tokio::time::sleep(KNOWN_EVERYWHERE).await;
+    let stored = chat.store.account(&channel.account_id).channel(&channel.channel_id).await?;
+    let good = |now: &AccountChannel| now.credentials == channel.credentials && now.flag.is_none();
+    if stored.as_ref().is_some_and(good) {
+        release_some(chat, channel, usize::MAX, String::new()).await?;
+    }
+    Ok(())
+}
+
+/// Releases up to `steps` steps after the job `after`; answers after which one there may be more.
 async fn release_some(
     chat: &Chat,
-    account: &AccountId,
-    kind: &str,
+    channel: &AccountChannel,
     steps: usize,
-) -> Result<bool, StoreError> {
+    mut after: String,
+) -> Result<Option<String>, StoreError> {
+    let (account, kind) = (&channel.account_id, channel.settings.kind());
     for _ in 0..steps {
-        let released = chat.ledger.release_parked(account, kind, &REPAIRED).await?;
-        if released == 0 {
-            return Ok(false);
-        }
-        metrics::counter!("jobs_released_total", "cause" => "channel").increment(released);
+        let Some(step) = chat.ledger.release_parked(account, kind, &REPAIRED, &after).await? else {
+            return Ok(None);
+        };
+        metrics::counter!("jobs_released_total", "cause" => "channel").increment(step.jobs);
+        after = step.last;
     }
-    Ok(true)
+    Ok(Some(after))
 }
 
 fn unknown() -> ApiError {

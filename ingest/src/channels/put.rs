@@ -189,12 +189,7 @@ impl Sealer<'_> {
     }
 
     /// The secret at `pointer`, whose last step is the field that it is bound to.
-    fn seal(
-        &self,
-        pointer: &str,
-        given: Option<&Secret>,
-        kept: Option<&Sealed>,
-    ) -> Result<Sealed, ApiError> {
+    fn seal(&self, pointer: &str, given: Option<&Secret>, kept: Option<&Sealed>) -> Result<Sealed, ApiError> {
         let field = pointer.rsplit('/').next().unwrap_or_default();
         match (given, kept) {
             (Some(_), _) if !self.vault.can_seal() => {
@@ -213,7 +208,9 @@ impl Sealer<'_> {
 /// What is stored goes to the address it was given for. Whoever names another one must know it.
 fn check_moved(pointer: &str, moved: bool, given: Option<&Secret>) -> Result<(), ApiError> {
     match (moved, given) {
-        (true, None) => Err(refused(pointer, "is needed: it would go to another baseUrl than it was set for")),
+        (true, None) => {
+            Err(refused(pointer, "is needed: it would go to another baseUrl than it was set for"))
+        }
         _ => Ok(()),
     }
 }
@@ -244,7 +241,9 @@ fn check_sender(from: &str) -> Result<(), ApiError> {
     }
     match from.parse::<Phone>() {
         Ok(phone) if phone.is_possible() => Ok(()),
-        Ok(_) => Err(refused("/sms/from", "is a number that cannot exist: look at its length and country code")),
+        Ok(_) => {
+            Err(refused("/sms/from", "is a number that cannot exist: look at its length and country code"))
+        }
         Err(_) => Err(refused("/sms/from", "must be E.164, such as +41791234567, or a messaging service")),
     }
 }

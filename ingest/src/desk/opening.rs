@@ -192,11 +192,7 @@ fn opened(secret: String, session: SupportSession) -> Opened {
 }
 
 /// The identity, if the account's own servers have signed it.
-fn verified(
-    vault: &Vault,
-    valid: &ValidToken,
-    claim: IdentityClaim,
-) -> Result<VerifiedIdentity, ApiError> {
+fn verified(vault: &Vault, valid: &ValidToken, claim: IdentityClaim) -> Result<VerifiedIdentity, ApiError> {
     let signed = valid.is_signed(vault, &claim.id, &claim.signature, Time::now());
     if !signed.map_err(ApiError::internal)? {
         return Err(ApiError::new(Code::Unauthenticated, "the identity's signature does not fit"));

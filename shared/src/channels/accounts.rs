@@ -24,8 +24,6 @@ use crate::store::{
 
 /// Accounts and numbers whose lines are kept.
 const CACHED: usize = 20_000;
-/// How long another process's change may go unnoticed.
-const FRESH: Duration = Duration::from_secs(3);
 
 /// Reads the accounts' lines. Clones share what was read.
 #[derive(Clone)]
@@ -36,6 +34,8 @@ struct Inner {
     vault: Vault,
     urls: ProviderUrls,
     found: Cache<Sought, (Instant, Arc<Lines>)>,
+    /// How long it is kept.
+    fresh: Duration,
     /// Grows with [`Accounts::forget`]: what was read before is not kept after it.
     changes: AtomicU64,
     /// How many people one flag is told.
@@ -86,12 +86,13 @@ impl fmt::Debug for Accounts {
 }
 
 impl Accounts {
-    pub(super) fn new(config: &Config, store: &Store, vault: &Vault) -> Self {
+    pub(super) fn new(config: &Config, store: &Store, vault: &Vault, fresh: Duration) -> Self {
         Self(Arc::new(Inner {
             store: store.clone(),
             vault: vault.clone(),
             urls: config.provider_urls.clone(),
             found: Cache::new(CACHED),
+            fresh,
             changes: AtomicU64::new(0),
             told_max: config.smtp.as_ref().map_or(0, |_| config.email.recipients_max),
         }))
@@ -114,7 +115,7 @@ impl Accounts {
     /// What was read a moment ago.
     pub(super) fn cached(&self, sought: &Sought) -> Option<Arc<Lines>> {
         let (at, lines) = self.0.found.get(sought)?;
-        (at.elapsed() < FRESH).then_some(lines)
+        (at.elapsed() < self.0.fresh).then_some(lines)
     }
 
     /// As [`Accounts::cached`], or read now.
@@ -134,7 +135,7 @@ impl Accounts {
             self.add(channel, &mut lines);
         }
         let lines = Arc::new(lines);
-        // Between the look and the write a change may slip in: what is stale then is so for `FRESH` at most.
+        // Between the look and the write a change may slip in: what is stale then is so for `fresh` at most.
         if self.0.changes.load(Ordering::Acquire) == changes {
             self.0.found.insert(sought, (Instant::now(), Arc::clone(&lines)));
         }
@@ -232,10 +233,7 @@ impl Opener<'_> {
     fn guest(&self, settings: &GuestSettings) -> Result<GuestLine, Unusable> {
         let url = Url::parse(&settings.url).map_err(|_| Unusable::Address)?;
         let secret = self.open("secret", &settings.secret)?;
-        Ok(GuestLine {
-            owner: self.owner(),
-            channel: GuestChannel { url, secret, trust: Trust::FromClient },
-        })
+        Ok(GuestLine { owner: self.owner(), channel: GuestChannel { url, secret, trust: Trust::FromClient } })
     }
 
     fn email(&self, settings: &EmailSettings) -> Result<EmailLine, Unusable> {

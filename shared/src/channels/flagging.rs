@@ -46,8 +46,7 @@ impl ChannelBook {
         reason: &str,
         code: Option<&str>,
     ) -> Result<Flagging, StoreError> {
-        let (Some(accounts), Some(account), Some(channel)) =
-            (&self.accounts, &owner.account, &owner.channel)
+        let (Some(accounts), Some(account), Some(channel)) = (&self.accounts, &owner.account, &owner.channel)
         else {
             metrics::counter!("channel_flagged_total", "owner" => "default").increment(1);
             tracing::error!(reason, provider.code = code, "the credentials of a default channel are refused");
@@ -63,7 +62,8 @@ impl ChannelBook {
             0 => Vec::new(),
             max => scope.admins_with_email(max).await?,
         };
-        let jobs: Vec<JobRow> = told.iter().map(|user| mail_job(account, channel, &flag, &user.uid)).collect();
+        let jobs: Vec<JobRow> =
+            told.iter().map(|user| mail_job(account, channel, &flag, &user.uid)).collect();
         let row = audit_row(account, channel, &flag);
         if !scope.flag_channel(channel, owner.credentials, &flag, &row, &jobs).await? {
             return still_flagged(&scope, channel, owner.credentials).await;

@@ -9,6 +9,7 @@ mod flagging;
 mod line;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{Config, Secret};
 use crate::domain::ids::{AccountId, ChannelId};
@@ -24,6 +25,9 @@ pub use line::{EmailLine, GuestLine, Owner, SmsLine, WhatsappLine};
 
 use accounts::{Accounts, Choice, Own};
 use line::Line;
+
+/// How long another process's change may go unnoticed.
+const FRESH: Duration = Duration::from_secs(3);
 
 /// Finds lines. Clones share what was read.
 #[derive(Debug, Clone)]
@@ -79,8 +83,13 @@ impl ChannelBook {
 
     /// The book of a process: the accounts' own lines in `store`, then the default ones.
     pub fn open(config: &Config, store: &Store) -> Self {
+        Self::open_keeping(config, store, FRESH)
+    }
+
+    /// As [`ChannelBook::open`]; what is read is kept for `fresh`.
+    pub fn open_keeping(config: &Config, store: &Store, fresh: Duration) -> Self {
         let vault = Vault::new(&config.keys);
-        Self { accounts: Some(Accounts::new(config, store, &vault)), ..Self::new(config) }
+        Self { accounts: Some(Accounts::new(config, store, &vault, fresh)), ..Self::new(config) }
     }
 
     /// Forgets what was read: this process has changed a channel. Others find out within some seconds.

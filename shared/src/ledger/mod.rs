@@ -22,6 +22,7 @@ use mongodb::bson::{Document, doc};
 
 pub use claim::{Claim, Look, Mark};
 pub use outcome::{Fenced, Trouble, Verdict};
+pub use release::Released;
 pub use row::{Attempt, AttemptOutcome, JobRow};
 pub use survey::QueueDepth;
 pub use sweep::{Due, Recovered};

@@ -118,8 +118,7 @@ impl Vault {
         let (key_nonce, wrapped) =
             encrypt(&wrapping.key, &place.bound_to(&wrapping.name, "key"), data_key.to_vec())?;
         let plain = secret.expose().as_bytes().to_vec();
-        let (nonce, ciphertext) =
-            encrypt(&aes(&data_key), &place.bound_to(&wrapping.name, "secret"), plain)?;
+        let (nonce, ciphertext) = encrypt(&aes(&data_key), &place.bound_to(&wrapping.name, "secret"), plain)?;
         Ok(Sealed {
             kid: wrapping.name.clone(),
             data_key: STANDARD.encode([key_nonce.as_slice(), &wrapped].concat()),

@@ -60,10 +60,7 @@ async fn a_channel_of_each_kind_is_listed_in_the_order_of_the_ids() {
     let [of_mail, of_guests, of_sms] = [0, 1, 2].map(|n| list["channels"][n].clone());
     assert_eq!(of_mail["email"], json!({ "from": "Acme <desk@acme.example>" }));
     assert_eq!(of_guests["guest"], json!({ "url": "https://guests.example/hook", "secretSet": true }));
-    assert_eq!(
-        of_sms["sms"],
-        json!({ "accountSid": ACCOUNT_SID, "from": FROM, "authTokenSet": true })
-    );
+    assert_eq!(of_sms["sms"], json!({ "accountSid": ACCOUNT_SID, "from": FROM, "authTokenSet": true }));
     for secret in SECRETS {
         assert!(!list.text.contains(secret), "{secret}");
     }
@@ -116,11 +113,12 @@ async fn what_is_done_to_channels_is_in_the_audit_trail_without_secrets() {
     let app = setup().ingest_only().await;
     let (adam, one) = (app.admin("adam"), format!("{PATH}/main"));
     adam.put(&one, whatsapp()).expect(201).await;
-    adam.put(&one, json!({ "kind": "email", "email": { "from": "nobody" } })).refused(422, "unprocessable").await;
+    adam.put(&one, json!({ "kind": "email", "email": { "from": "nobody" } }))
+        .refused(422, "unprocessable")
+        .await;
     adam.call(Method::DELETE, &one).expect(204).await;
     adam.call(Method::DELETE, &one).refused(404, "not_found").await;
-    let filter =
-        AuditFilter { target_id: Some("main".to_owned()), limit: 10, ..AuditFilter::default() };
+    let filter = AuditFilter { target_id: Some("main".to_owned()), limit: 10, ..AuditFilter::default() };
     let rows = app.store().audit().find(&filter).await.unwrap();
     let mut told: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.outcome)).collect();
     told.sort_by_key(|(action, outcome)| (*action, *outcome == Outcome::Failure));

@@ -8,7 +8,8 @@ use super::rig::{KEY, PATH, TOKEN, email, guest, setup, sms, whatsapp, whatsapp_
 /// Stores a channel of which one field is something else; answers the place that is named.
 async fn refused(app: &TestApp, status: u16, body: Value, at: &str, value: Value) -> String {
     let mut body = body;
-    *body.pointer_mut(at.rsplit_once('/').unwrap().0).unwrap().as_object_mut().unwrap().entry(at.rsplit('/').next().unwrap()).or_insert(Value::Null) = value.clone();
+    let (object, field) = at.rsplit_once('/').unwrap();
+    body.pointer_mut(object).unwrap()[field] = value.clone();
     let code = if status == 400 { "invalid_request" } else { "unprocessable" };
     let reply = app.admin("adam").put(&format!("{PATH}/main"), body).refused(status, code).await;
     assert!(value.as_str().is_none_or(|text| text.len() < 8 || !reply.text.contains(text)), "{}", reply.text);

@@ -31,7 +31,10 @@ async fn a_refused_token_flags_its_channel_once_and_says_so_in_the_trail() {
     assert_eq!(flag().await.unwrap(), Flagging::New);
     assert_eq!(flag().await.unwrap(), Flagging::Known);
     let shown = adam.get(&one).expect(200).await;
-    assert_eq!((&shown["flag"]["reason"], &shown["flag"]["providerErrorCode"]), (&json!("needs_operator"), &json!("190")));
+    assert_eq!(
+        (&shown["flag"]["reason"], &shown["flag"]["providerErrorCode"]),
+        (&json!("needs_operator"), &json!("190"))
+    );
     assert!(shown["flag"]["since"].as_str().unwrap().ends_with('Z'));
     assert!(line(&book).await.owner.is_flagged());
     let rows = app.audit_rows("channel.flag", "main").await;
@@ -68,6 +71,7 @@ async fn new_credentials_clear_the_flag_and_other_changes_do_not() {
     wish["whatsapp"]["fallbackToSms"] = json!(true);
     let kept = adam.put(&one, wish).expect(200).await;
     assert_eq!(kept["flag"]["providerErrorCode"], "190");
+    assert!(line(&book).await.owner.is_flagged());
     let repaired = adam.put(&one, whatsapp()).expect(200).await;
     assert_eq!(repaired.body.get("flag"), None);
     // A refusal of what was used before says nothing of the new ones.

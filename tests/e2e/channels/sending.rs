@@ -7,8 +7,7 @@ use tests::servers::SmtpServer;
 use tests::simulator::{DEV_GUEST_SECRET, DEV_PHONE_NUMBER_ID};
 
 use super::rig::{
-    FROM, NUMBER, PATH, guest, post, sender_of, setup, sms, watch, whatsapp,
-    whatsapp_as_it_is,
+    FROM, NUMBER, PATH, guest, post, sender_of, setup, sms, watch, whatsapp, whatsapp_as_it_is,
 };
 
 /// A thread of another account whose guest has `phone`, and an agent of it.

@@ -9,9 +9,17 @@ use super::bench::{Bench, done};
 
 const REPAIRED: [Reason; 2] = [Reason::NeedsOperator, Reason::ChannelDisabled];
 
-async fn release(bench: &Bench, channel: &str) -> u64 {
+/// How many go on, step by step.
+async fn release(bench: &Bench, channel: &str) -> Vec<u64> {
     let acme = AccountId::parse("acme").expect("an account");
-    bench.ledger.release_parked(&acme, channel, &REPAIRED).await.expect("released")
+    let (mut steps, mut after) = (Vec::new(), String::new());
+    while let Some(step) =
+        bench.ledger.release_parked(&acme, channel, &REPAIRED, &after).await.expect("released")
+    {
+        steps.push(step.jobs);
+        after = step.last;
+    }
+    steps
 }
 
 #[tokio::test]
@@ -33,12 +41,12 @@ async fn only_what_waits_for_the_repair_in_the_accounts_own_lanes_goes_on() {
         bench.settle(&taken, Verdict::Park { reason }).await;
         jobs.push(job);
     }
-    assert_eq!(release(&bench, "whatsapp").await, 2);
-    assert_eq!(release(&bench, "whatsapp").await, 0);
+    assert_eq!(release(&bench, "whatsapp").await, [2]);
+    assert_eq!(release(&bench, "whatsapp").await, [0_u64; 0]);
     for ((lane, _, wanted), job) in waits.into_iter().zip(&jobs) {
         assert_eq!(bench.state(job).await, wanted, "{lane}");
     }
-    assert_eq!(release(&bench, "sms").await, 1);
+    assert_eq!(release(&bench, "sms").await, [1]);
 }
 
 #[tokio::test]
@@ -51,7 +59,7 @@ async fn a_lane_is_released_in_its_order_with_all_that_stood_behind() {
         let job = bench.job(job).await;
         assert!(bench.ledger.park_behind(&job, Some(Reason::NeedsOperator.as_str())).await.expect("parked"));
     }
-    assert_eq!(release(&bench, "sms").await, 3);
+    assert_eq!(release(&bench, "sms").await, [3]);
     for seq in 1..=3 {
         assert_eq!(bench.next("sms:acme/t1").await, Some(seq), "due at once");
         let taken = bench.take(&jobs[2]).await;
@@ -70,14 +78,25 @@ async fn more_than_one_step_is_released_by_asking_until_nothing_is_left() {
         rows.push(row);
     }
     bench.ledger.add_missing(&rows).await.expect("added");
-    let mut steps = Vec::new();
-    loop {
-        match release(&bench, "sms").await {
-            0 => break,
-            released => steps.push(released),
-        }
-    }
-    assert_eq!(steps, [500, 500, 100]);
-    let left = bench.rows().count_documents(mongodb::bson::doc! { "state": "parked" }).await.expect("counted");
+    assert_eq!(release(&bench, "sms").await, [500, 500, 100]);
+    let left =
+        bench.rows().count_documents(mongodb::bson::doc! { "state": "parked" }).await.expect("counted");
     assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn what_is_parked_again_meanwhile_is_met_once() {
+    let bench = Bench::open().await;
+    let acme = AccountId::parse("acme").expect("an account");
+    let job = bench.lane("sms:acme/t1", 1).await.remove(0);
+    let park = async || {
+        let taken = bench.take(&job).await;
+        bench.settle(&taken, Verdict::Park { reason: Reason::NeedsOperator }).await;
+    };
+    park().await;
+    let step =
+        bench.ledger.release_parked(&acme, "sms", &REPAIRED, "").await.expect("released").expect("a step");
+    park().await;
+    assert_eq!(bench.ledger.release_parked(&acme, "sms", &REPAIRED, &step.last).await.expect("asked"), None);
+    assert_eq!(bench.state(&job).await, JobState::Parked);
 }

@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod sockets;
 
 mod app;
+mod channels;
 mod chat;
 mod desk;
 mod events;

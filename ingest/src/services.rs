@@ -13,9 +13,11 @@ use shared::live::LivePublisher;
 use shared::mail::Unsubscribe;
 use shared::queue::Wakeups;
 use shared::search::SearchIndex;
+use shared::secrets::Vault;
 use shared::store::Store;
 
 use crate::auth::Authenticator;
+use crate::channels::Channels;
 use crate::chat::{Chat, IndexLag};
 use crate::desk::Desk;
 use crate::events::Events;
@@ -34,6 +36,8 @@ pub struct Services {
     pub(crate) chat: Chat,
     /// What the endpoints of the support desk do.
     pub(crate) desk: Desk,
+    /// What the endpoints of channels do.
+    pub(crate) channels: Channels,
     /// Takes provider events in.
     pub(crate) events: Events,
     /// Reads the links by which people end the e-mails to them.
@@ -66,7 +70,7 @@ impl Services {
         let directory = Directory::new(&store);
         let push_grace = config.dispatcher.push_grace;
         let ledger = Ledger::new(&store, config.jobs.lease);
-        let channels = ChannelBook::new(&config);
+        let book = ChannelBook::open(&config, &store);
         let chat = Chat {
             store: store.clone(),
             lag: IndexLag::new(&ledger),
@@ -77,16 +81,18 @@ impl Services {
             directory,
             pusher: pusher.clone(),
             live: live.clone(),
-            channels: channels.clone(),
+            channels: book.clone(),
             push_grace,
             allow_private: config.net.allow_private,
         };
-        let desk = Desk::new(&chat, &config.desk);
+        let vault = Vault::new(&config.keys);
+        let desk = Desk::new(&chat, &config.desk, &vault);
         prepare_indexes(&store, &indexed);
         let unsubscribe = Unsubscribe::new(&config);
         let config = Arc::new(config);
-        let events = Events { config: Arc::clone(&config), store: store.clone(), pusher, channels };
-        Ok(Arc::new(Self { config, store, chat, desk, events, unsubscribe, auth, live, health }))
+        let channels = Channels::new(&chat, &book, &vault);
+        let events = Events { config: Arc::clone(&config), store: store.clone(), pusher, channels: book };
+        Ok(Arc::new(Self { config, store, chat, desk, channels, events, unsubscribe, auth, live, health }))
     }
 
     fn health(store: &Store, wakeups: &Wakeups, search: &SearchIndex, indexed: &Arc<AtomicBool>) -> Health {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::config::Secret;
+use crate::secrets::{Place, Sealed, SecretsError, Vault};
+
 /// Longest credential that is looked at, in bytes.
 const CREDENTIAL_BYTES_MAX: usize = 256;
 
@@ -46,7 +49,51 @@ pub fn signs(secret: &StoredSecret, message: &str, signature: &str) -> bool {
     mac.verify_slice(&signature).is_ok()
 }
 
-/// A secret that must be kept readable, because it verifies what others sign. `Debug` gives `***`.
+/// A secret as it is stored: sealed where the configuration has a key, readable where it has none. `Debug` gives `***`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeptSecret {
+    Sealed(Sealed),
+    Readable(StoredSecret),
+}
+
+impl KeptSecret {
+    /// Keeps `secret` at `place`.
+    ///
+    /// # Errors
+    /// [`SecretsError`].
+    pub fn keep(vault: &Vault, place: Place<'_>, secret: &StoredSecret) -> Result<Self, SecretsError> {
+        match vault.can_seal() {
+            true => vault.seal(place, &Secret::new(secret.expose())).map(Self::Sealed),
+            false => Ok(Self::Readable(secret.clone())),
+        }
+    }
+
+    /// The secret that is kept at `place`.
+    ///
+    /// # Errors
+    /// [`SecretsError`].
+    pub fn open(&self, vault: &Vault, place: Place<'_>) -> Result<StoredSecret, SecretsError> {
+        match self {
+            Self::Sealed(sealed) => Ok(StoredSecret::new(vault.open(place, sealed)?.expose())),
+            Self::Readable(secret) => Ok(secret.clone()),
+        }
+    }
+
+    /// The same, sealed under the current key; `None` when it is already, or when there is no key.
+    ///
+    /// # Errors
+    /// [`SecretsError`].
+    pub fn renewed(&self, vault: &Vault, place: Place<'_>) -> Result<Option<Self>, SecretsError> {
+        match self {
+            Self::Sealed(sealed) => Ok(vault.reseal(place, sealed)?.map(Self::Sealed)),
+            Self::Readable(_) if !vault.can_seal() => Ok(None),
+            Self::Readable(secret) => Self::keep(vault, place, secret).map(Some),
+        }
+    }
+}
+
+/// A secret that must be kept so that it can be read, because it verifies what others sign. `Debug` gives `***`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoredSecret(String);
@@ -82,6 +129,28 @@ mod tests {
         assert!(same(&digest(&a), &digest(&a)) && !same(&digest(&a), &digest(&b)));
         assert_eq!(digest_of_ours(""), None);
         assert_eq!(digest_of_ours(&"x".repeat(257)), None);
+    }
+
+    #[test]
+    fn what_was_stored_before_there_was_a_key_still_opens_and_is_sealed_later() {
+        use crate::config::{KeyBytes, Keys};
+        use crate::domain::ids::AccountId;
+        let account = AccountId::parse("acme").unwrap();
+        let place = Place { account: &account, collection: "supportTokens", record: "t", field: "f" };
+        let vault = |current: Option<u8>| {
+            Vault::new(&Keys { current: current.map(|byte| KeyBytes::new([byte; 32])), old: Vec::new() })
+        };
+        let secret = StoredSecret::new("si_canary");
+        let readable: KeptSecret = mongodb::bson::deserialize_from_bson("si_canary".into()).unwrap();
+        assert_eq!(readable, KeptSecret::keep(&vault(None), place, &secret).unwrap());
+        assert_eq!(readable.renewed(&vault(None), place), Ok(None));
+        assert_eq!(readable.open(&vault(Some(1)), place).as_ref(), Ok(&secret));
+        let sealed = readable.renewed(&vault(Some(1)), place).unwrap().unwrap();
+        let stored = mongodb::bson::serialize_to_bson(&sealed).unwrap();
+        assert!(!stored.to_string().contains("canary") && !format!("{sealed:?}").contains("canary"));
+        let read: KeptSecret = mongodb::bson::deserialize_from_bson(stored).unwrap();
+        assert_eq!(read.open(&vault(Some(1)), place).as_ref(), Ok(&secret));
+        assert_eq!(read.open(&vault(None), place), Err(SecretsError::UnknownKey));
     }
 
     #[test]

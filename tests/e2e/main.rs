@@ -3,6 +3,7 @@
 
 mod api;
 mod backend;
+mod channels;
 mod commit;
 mod compose;
 mod desk;

@@ -81,7 +81,7 @@ impl Context {
                 BatchLimits { rest: INDEX_REST, ..BatchLimits::default() },
             ),
             providers: Providers::open(&config)?,
-            channels: ChannelBook::new(&config),
+            channels: ChannelBook::open(&config, &store),
             presence: Arc::new(
                 RedisPresence::new(redis.url.expose(), &redis.prefix).context("prepare presence")?,
             ),

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use shared::config::UnknownPolicy;
 use shared::domain::delivery::{DeliveryState, News, Reason};
 use shared::domain::time::{Time, plus_millis};
 use shared::ledger::{JobRow, Recovered};
@@ -220,15 +221,27 @@ impl Dispatcher {
     }
 
     async fn end_grace(&self, now: Time) -> Result<bool, Trouble> {
-        let resend = self.ctx.config.delivery.unknown_policy == shared::config::UnknownPolicy::ResendOnce;
         for _ in 0..SWEEP_MAX {
-            let Some(job) = self.ctx.ledger.end_grace(resend, now).await? else { return Ok(false) };
+            let Some(job) = self.ctx.ledger.grace_ended(now).await? else { return Ok(false) };
+            let resend = self.policy_of(&job).await? == UnknownPolicy::ResendOnce;
+            let Some(job) = self.ctx.ledger.end_grace(&job, resend).await? else { continue };
             if !self.was_sent(&job).await? {
                 tracing::warn!(job.id = %job.id, resend = job.resends > 0, "no proof of the outcome arrived in time");
                 wake_next(&self.ctx, &job).await?;
             }
         }
         Ok(true)
+    }
+
+    /// What the account wants after an unknown outcome, by the line that it sends by.
+    async fn policy_of(&self, job: &JobRow) -> Result<UnknownPolicy, Trouble> {
+        let (channels, account) = (&self.ctx.channels, &job.account_id);
+        let own = match job.queue {
+            Queue::Whatsapp => channels.whatsapp(account).await?.and_then(|line| line.owner.unknown_policy),
+            Queue::Sms => channels.sms(account).await?.and_then(|line| line.owner.unknown_policy),
+            _ => None,
+        };
+        Ok(own.unwrap_or(self.ctx.config.delivery.unknown_policy))
     }
 
     async fn survey(&self, now: Time) -> Result<(), Trouble> {

@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use shared::channels::{Flagging, Owner};
 use shared::domain::delivery::{Channel, DeliveryState, News, Reason};
 use shared::domain::message::Message;
 use shared::domain::time::Time;
 use shared::ledger::{Done, Fenced, JobRow, Look, Mark, Trouble, Verdict};
+use shared::providers::{Class, Scope, SendOutcome};
 use shared::queue::{Due, Queue};
 use shared::store::StoreError;
 use tracing::Instrument;
@@ -19,6 +21,7 @@ use crate::context::Context;
 use crate::jobs::{Effect, Sending};
 use crate::outbound::{Conclusion, Ending, conclude};
 use crate::registry::Registry;
+use crate::release::release_lane;
 
 /// How long a request takes before its message is shown as sending: most are answered sooner.
 const SHOW_AFTER: Duration = Duration::from_millis(250);
@@ -32,12 +35,19 @@ pub struct Turn {
     seen: JobRow,
     worker: Arc<str>,
     claimed: OnceLock<JobRow>,
+    /// By whose line it is sent.
+    owner: OnceLock<Owner>,
 }
 
 impl Turn {
     /// The kind of job, by its wire name.
     pub(crate) fn name(&self) -> &str {
         &self.seen.name
+    }
+
+    /// It is sent by a line of `owner`: whose credentials a refusal is about.
+    pub(crate) fn sent_by(&self, owner: &Owner) {
+        self.owner.get_or_init(|| owner.clone());
     }
 
     /// The job is about to be sent; see [`Sending::begin`].
@@ -113,7 +123,7 @@ pub async fn handle(
                 job.attempt = job.attempt + 1,
                 request.id = job.request_id.as_deref(),
             );
-            let turn = Turn { seen: *job, worker: Arc::clone(worker), claimed: OnceLock::new() };
+            let turn = Turn { seen: *job, worker: Arc::clone(worker), claimed: OnceLock::new(), owner: OnceLock::new() };
             let run = async {
                 if claim_first && turn.claimed(ctx).await?.is_none() {
                     return Ok(());
@@ -144,10 +154,31 @@ pub(crate) async fn run<E: Effect>(ctx: &Context, turn: &Turn) -> Result<(), Sto
     let Some(job) = turn.claimed(ctx).await? else { return Ok(()) };
     metrics::histogram!("job_queue_wait_seconds", "queue" => job.queue.as_str())
         .record(waited.max(0) as f64 / 1e3);
+    let denied = denied(&ending);
     if let Some(conclusion) = conclude(ctx, job, ending, E::ATTEMPTS_MAX) {
         write_down(ctx, job, message, channel::<E>(), conclusion, started).await?;
     }
+    // Parked first, flagged then: a channel that is repaired in between releases what is parked.
+    if let (Some((reason, code)), Some(owner)) = (denied, turn.owner.get())
+        && ctx.channels.flag(owner, reason.as_str(), code.as_deref()).await? == Flagging::Outdated
+        && let Some(lane) = job.lane.as_deref()
+    {
+        release_lane(ctx, lane).await?;
+    }
     wake_next(ctx, job).await
+}
+
+/// The refusal of a credential: until it is changed, nothing can be sent with it.
+fn denied(ending: &Ending) -> Option<(Reason, Option<String>)> {
+    let Ending::Answered(outcome) = ending else { return None };
+    match outcome.as_ref() {
+        SendOutcome::Refused(refusal)
+            if refusal.class == Class::NeedsOperator && refusal.scope == Scope::Channel =>
+        {
+            Some((refusal.reason, refusal.code.clone()))
+        }
+        _ => None,
+    }
 }
 
 async fn attempt<E: Effect>(
@@ -187,7 +218,7 @@ async fn show_sending(ctx: &Context, turn: &Turn) {
 }
 
 /// The message first, then the ledger: a death in between is healed from the message.
-async fn write_down(
+pub(crate) async fn write_down(
     ctx: &Context,
     job: &JobRow,
     mut message: Option<Message>,

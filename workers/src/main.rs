@@ -34,6 +34,9 @@ enum Command {
     /// Fill the search indices anew from MongoDB while everything goes on. Killed or stopped, it goes on from there
     /// when it is run again.
     Reindex(workers::reindex::ReindexArgs),
+    /// Seal every stored secret anew under the current secrets_key, while everything goes on. Stopped, it goes on from
+    /// there when it is run again.
+    RotateSecrets(workers::rotation::RotateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +91,10 @@ async fn perform(command: Command, config: Arc<Config>) -> anyhow::Result<()> {
         Command::Reindex(args) => {
             let _logs = shared::telemetry::init(&config.log);
             workers::reindex::reindex(&config, args, stop_on_signals()).await
+        }
+        Command::RotateSecrets(args) => {
+            let _logs = shared::telemetry::init(&config.log);
+            workers::rotation::rotate_secrets(&config, args, stop_on_signals()).await
         }
     }
 }

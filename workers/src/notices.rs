@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 
 use shared::domain::actor::Role;
-use shared::domain::ids::Uid;
+use shared::domain::ids::{AccountId, Uid};
 use shared::domain::thread::{Thread, ThreadKind};
 use shared::domain::time::Time;
-use shared::mail::{Address, Digest, Entry, Letter, Mailer, OptOutId, Reader, compose};
+use shared::mail::{Address, Digest, Entry, Letter, Mailbox, Mailer, OptOutId, Reader, compose};
 use shared::providers::{Class, SendOutcome};
 use shared::store::{Customer, Notice, StoreError, Unread, UnreadQuery, User};
 
@@ -22,7 +22,7 @@ use crate::outbound::Ending;
 pub const ATTEMPTS_MAX: u32 = 200;
 
 /// The circuit of the mail server.
-const CREDENTIAL: &str = "smtp";
+pub(crate) const CREDENTIAL: &str = "smtp";
 
 /// Somebody who may be written to. Not `Debug`: it holds an address.
 pub struct Person {
@@ -43,6 +43,26 @@ impl Person {
     fn at_the_desk(customer: Customer) -> Option<Self> {
         let email = customer.email.as_deref()?.parse().ok()?;
         Some(Self { uid: customer.conversation_id, name: customer.name, email, reader: Reader::Customer })
+    }
+}
+
+/// Whom the mails of an account come from: its own sender where it has one, else that of the configuration. The
+/// envelope always names the latter.
+pub struct Sender {
+    pub from: Mailbox,
+    pub reply_to: Option<Mailbox>,
+}
+
+impl Sender {
+    /// The sender of `account`'s mails.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of(ctx: &Context, account: &AccountId, mailer: &Mailer) -> Result<Self, StoreError> {
+        Ok(match ctx.channels.email(account).await? {
+            Some(line) => Self { from: line.from.clone(), reply_to: line.reply_to.clone() },
+            None => Self { from: mailer.sender().clone(), reply_to: None },
+        })
     }
 }
 
@@ -207,8 +227,10 @@ async fn send(
     let (job, unsubscribe) = (sending.job, &ctx.providers.unsubscribe);
     let (link, room) =
         (unsubscribe.link(&job.account_id, &person.uid), unsubscribe.room_tag(&sending.thread.key));
+    let sender = Sender::of(ctx, &job.account_id, mailer).await?;
     let composed = compose(Letter {
-        from: mailer.sender(),
+        from: &sender.from,
+        reply_to: sender.reply_to.as_ref(),
         to: &person.email,
         to_name: person.name.as_deref(),
         id: &job.id,

@@ -10,6 +10,7 @@ use shared::store::StoreError;
 
 use crate::context::Context;
 use crate::effect::Turn;
+use crate::errand::Errand;
 use crate::jobs::audit_message::AuditMessage;
 use crate::jobs::deliver_sms::DeliverSms;
 use crate::jobs::deliver_whatsapp::DeliverWhatsapp;
@@ -19,6 +20,7 @@ use crate::jobs::index_thread::IndexThread;
 use crate::jobs::notify_agent::NotifyAgent;
 use crate::jobs::notify_agents::NotifyAgents;
 use crate::jobs::notify_customer::NotifyCustomer;
+use crate::jobs::notify_flagged_channel::NotifyFlaggedChannel;
 use crate::jobs::process_event::ProcessEvent;
 use crate::jobs::{Effect, JobError, Projection};
 
@@ -50,6 +52,7 @@ impl Registry {
             .effect::<NotifyAgents>()
             .effect::<NotifyAgent>()
             .effect::<NotifyCustomer>()
+            .errand::<NotifyFlaggedChannel>()
     }
 
     /// Adds an idempotent job.
@@ -70,6 +73,16 @@ impl Registry {
     pub fn effect<E: Effect>(self) -> Self {
         let run: RunEffect = |ctx, turn| crate::effect::run::<E>(ctx, turn).boxed();
         self.with(E::KIND.name, Entry::Effect { run, idempotent: E::IDEMPOTENT })
+    }
+
+    /// Adds an effect that is about no message.
+    ///
+    /// # Panics
+    /// As [`Registry::projection`].
+    #[must_use]
+    pub fn errand<E: Errand>(self) -> Self {
+        let run: RunEffect = |ctx, turn| crate::errand::run::<E>(ctx, turn).boxed();
+        self.with(E::KIND.name, Entry::Effect { run, idempotent: false })
     }
 
     fn with(mut self, name: &'static str, entry: Entry) -> Self {

@@ -1,5 +1,7 @@
 //! The endpoints, one file per resource. `crate::http` tells how one is written.
 
+mod channel_shapes;
+mod channels;
 pub(crate) mod desk;
 mod email;
 mod health;
@@ -26,6 +28,8 @@ pub(crate) enum Tag {
     Desk,
     /// What a widget's embed carries.
     SupportTokens,
+    /// The numbers and addresses of an account.
+    Channels,
     /// Stays, which lead to a guest's phone.
     Reservations,
     /// People and programs of an account.
@@ -47,7 +51,7 @@ pub(crate) fn all() -> impl OpenApi + Send + Sync + 'static {
         reservations::ReservationsApi,
         users::UsersApi,
         desk::all(),
-        support_tokens::SupportTokensApi,
+        (support_tokens::SupportTokensApi, channels::ChannelsApi),
         webhooks::WebhooksApi,
         email::EmailApi,
         health::HealthApi,

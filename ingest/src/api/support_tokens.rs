@@ -60,7 +60,7 @@ impl From<IssuedToken> for IssuedTokenOut {
             token_id: token.token_id.to_string(),
             name: token.name,
             support_token: issued.support_token,
-            identity_secret: token.identity_secret.expose().to_owned(),
+            identity_secret: issued.identity_secret.expose().to_owned(),
             allowed_origins: token.allowed_origins,
             created_at: rfc3339(token.created_at),
         }

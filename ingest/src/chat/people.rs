@@ -53,9 +53,7 @@ impl Chat {
         put: ReservationPut,
     ) -> Result<(Reservation, bool), ApiError> {
         may_put(actor)?;
-        if put.guest_phone.as_deref().is_some_and(|phone| phone.parse::<Phone>().is_err()) {
-            return Err(ApiError::unprocessable("guestPhone must be E.164, such as +41791234567"));
-        }
+        check_phone(put.guest_phone.as_deref())?;
         check_email(put.guest_email.as_deref())?;
         let scope = self.store.account(&actor.account);
         let now = Time::now();
@@ -146,6 +144,18 @@ fn may_put(actor: &Actor) -> Result<(), ApiError> {
     match actor.role {
         Role::Service | Role::Admin => Ok(()),
         _ => Err(ApiError::new(Code::Forbidden, "only services and admins may do this")),
+    }
+}
+
+/// Refuses what no guest can be called by: numbers that are not E.164, and those that no numbering plan has.
+fn check_phone(phone: Option<&str>) -> Result<(), ApiError> {
+    match phone.map(str::parse::<Phone>) {
+        None => Ok(()),
+        Some(Ok(phone)) if phone.is_possible() => Ok(()),
+        Some(Ok(_)) => Err(ApiError::unprocessable(
+            "guestPhone is a number that cannot exist: look at its length and country code",
+        )),
+        Some(Err(_)) => Err(ApiError::unprocessable("guestPhone must be E.164, such as +41791234567")),
     }
 }
 

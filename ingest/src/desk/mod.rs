@@ -19,6 +19,7 @@ use shared::domain::access;
 use shared::domain::actor::{Actor, Role};
 use shared::domain::ids::ThreadId;
 use shared::domain::thread::{Thread, ThreadKind};
+use shared::secrets::Vault;
 use shared::store::{Cursor, Scope, ThreadFilter};
 
 use crate::chat::Chat;
@@ -38,13 +39,16 @@ pub(crate) struct Desk {
     session_ttl: Duration,
     session_renewal: Duration,
     known: KnownSessions,
+    /// Seals and opens the identity secrets.
+    vault: Vault,
 }
 
 impl Desk {
     /// The desk over the conversations.
-    pub(crate) fn new(chat: &Chat, config: &config::Desk) -> Self {
+    pub(crate) fn new(chat: &Chat, config: &config::Desk, vault: &Vault) -> Self {
         Self {
             chat: chat.clone(),
+            vault: vault.clone(),
             session_ttl: config.session_ttl,
             session_renewal: config.session_renewal,
             known: KnownSessions::default(),

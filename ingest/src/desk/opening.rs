@@ -4,6 +4,7 @@ use shared::domain::Time;
 use shared::domain::actor::Role;
 use shared::domain::ids::{ThreadId, Uid, key};
 use shared::domain::thread::Thread;
+use shared::secrets::Vault;
 use shared::store::{Customer, SupportSession, VerifiedIdentity};
 
 use super::Desk;
@@ -51,7 +52,7 @@ impl Desk {
     pub(crate) async fn open(&self, trace: &Trace, opening: Opening) -> Result<Opened, ApiError> {
         let valid = self.token(&opening.support_token, opening.origin.as_deref()).await?;
         let device = opening.device_id.as_str();
-        let identity = opening.identity.map(|claim| verified(&valid, claim)).transpose()?;
+        let identity = opening.identity.map(|claim| verified(&self.vault, &valid, claim)).transpose()?;
         let current = match opening.support_session {
             Some(secret) => {
                 let session = self.session(&valid, &secret, device, trace).await?;
@@ -191,8 +192,9 @@ fn opened(secret: String, session: SupportSession) -> Opened {
 }
 
 /// The identity, if the account's own servers have signed it.
-fn verified(valid: &ValidToken, claim: IdentityClaim) -> Result<VerifiedIdentity, ApiError> {
-    if !valid.is_signed(&claim.id, &claim.signature, Time::now()) {
+fn verified(vault: &Vault, valid: &ValidToken, claim: IdentityClaim) -> Result<VerifiedIdentity, ApiError> {
+    let signed = valid.is_signed(vault, &claim.id, &claim.signature, Time::now());
+    if !signed.map_err(ApiError::internal)? {
         return Err(ApiError::new(Code::Unauthenticated, "the identity's signature does not fit"));
     }
     check_email(claim.email.as_deref())?;

@@ -5,6 +5,7 @@ use shared::domain::Time;
 use shared::domain::actor::{Actor, Role};
 use shared::domain::ids::{ThreadId, Uid};
 use shared::domain::time::plus_millis;
+use shared::secrets::{SecretsError, Vault};
 use shared::store::{SupportSession, SupportToken};
 
 use super::{Desk, origins};
@@ -39,10 +40,23 @@ pub(super) struct ValidToken {
 impl ValidToken {
     /// Whether `signature` is that of the account's own servers for `id`. The secret before a
     /// rotation counts for its time of grace, whichever token is shown: servers and pages change apart.
-    pub(super) fn is_signed(&self, id: &str, signature: &str, now: Time) -> bool {
+    ///
+    /// # Errors
+    /// [`SecretsError`]: the key that a secret was sealed with is gone.
+    pub(super) fn is_signed(
+        &self,
+        vault: &Vault,
+        id: &str,
+        signature: &str,
+        now: Time,
+    ) -> Result<bool, SecretsError> {
         let before = self.token.previous.as_ref().filter(|previous| previous.until > now);
-        let by_old = before.is_some_and(|old| credentials::signs(&old.identity_secret, id, signature));
-        credentials::signs(&self.token.identity_secret, id, signature) || by_old
+        let kept = before.map(|previous| &previous.identity_secret).into_iter();
+        let mut signed = false;
+        for kept in kept.chain([&self.token.identity_secret]) {
+            signed |= credentials::signs(&kept.open(vault, self.token.place())?, id, signature);
+        }
+        Ok(signed)
     }
 }
 

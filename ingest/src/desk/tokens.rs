@@ -1,6 +1,6 @@
 //! Support tokens: made, shown, rotated and deleted by admins.
 
-use shared::credentials::{self, StoredSecret};
+use shared::credentials::{self, KeptSecret, StoredSecret};
 use shared::domain::Time;
 use shared::domain::actor::Actor;
 use shared::domain::ids::{AccountId, SupportTokenId, key};
@@ -15,10 +15,11 @@ use crate::http::{ApiError, Code};
 /// Times that a rotation is tried again after another was faster.
 const TRIES: usize = 4;
 
-/// A token with its secret, which is shown this once. Not to be printed.
+/// A token with its secrets, which are shown this once. Not to be printed.
 pub(crate) struct IssuedToken {
     pub(crate) token: SupportToken,
     pub(crate) support_token: String,
+    pub(crate) identity_secret: StoredSecret,
 }
 
 impl Desk {
@@ -43,22 +44,24 @@ impl Desk {
         origins: &[String],
     ) -> Result<IssuedToken, ApiError> {
         let support_token = credentials::generate("st_");
+        let identity_secret = StoredSecret::new(credentials::generate("si_"));
         let token_id = SupportTokenId::generate();
-        let token = SupportToken {
+        let mut token = SupportToken {
             key: key(&actor.account, &token_id),
             account_id: actor.account.clone(),
             token_id,
             name,
             hash: credentials::digest(&support_token),
-            identity_secret: StoredSecret::new(credentials::generate("si_")),
+            identity_secret: KeptSecret::Readable(identity_secret.clone()),
             previous: None,
             allowed_origins: listed(origins)?,
             generation: 1,
             created_at: Time::now(),
             rotated_at: None,
         };
+        token.identity_secret = self.kept(&token, &identity_secret)?;
         match self.scope(actor).add_support_token(&token).await? {
-            true => Ok(IssuedToken { token, support_token }),
+            true => Ok(IssuedToken { token, support_token, identity_secret }),
             false => Err(ApiError::unprocessable("an account has at most 100 support tokens")),
         }
     }
@@ -96,12 +99,19 @@ impl Desk {
         for _ in 0..TRIES {
             let token = scope.support_token(id).await?.ok_or_else(unknown)?;
             let support_token = credentials::generate("st_");
-            let next = rotated(&token, &support_token, grace_secs, Time::now());
-            if scope.replace_support_token(&next, &token.hash).await? {
-                return Ok(IssuedToken { token: next, support_token });
+            let identity_secret = StoredSecret::new(credentials::generate("si_"));
+            let kept = self.kept(&token, &identity_secret)?;
+            let next = rotated(&token, &support_token, kept, grace_secs, Time::now());
+            if scope.replace_support_token(&next, &token).await? {
+                return Ok(IssuedToken { token: next, support_token, identity_secret });
             }
         }
         Err(ApiError::new(Code::Conflict, "the token is being rotated by somebody else"))
+    }
+
+    /// `secret` as it is stored with `token`.
+    fn kept(&self, token: &SupportToken, secret: &StoredSecret) -> Result<KeptSecret, ApiError> {
+        KeptSecret::keep(&self.vault, token.place(), secret).map_err(ApiError::internal)
     }
 
     /// Deletes a token; widgets that embed it and their sessions are refused from now on.
@@ -148,7 +158,13 @@ impl Desk {
 }
 
 /// The token after a rotation.
-fn rotated(token: &SupportToken, support_token: &str, grace_secs: u32, now: Time) -> SupportToken {
+fn rotated(
+    token: &SupportToken,
+    support_token: &str,
+    identity_secret: KeptSecret,
+    grace_secs: u32,
+    now: Time,
+) -> SupportToken {
     let previous = (grace_secs > 0).then(|| PreviousToken {
         hash: token.hash.clone(),
         identity_secret: token.identity_secret.clone(),
@@ -156,7 +172,7 @@ fn rotated(token: &SupportToken, support_token: &str, grace_secs: u32, now: Time
     });
     SupportToken {
         hash: credentials::digest(support_token),
-        identity_secret: StoredSecret::new(credentials::generate("si_")),
+        identity_secret,
         generation: token.generation + i64::from(previous.is_none()),
         previous,
         rotated_at: Some(now),

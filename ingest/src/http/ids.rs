@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde_json::Value;
-use shared::domain::ids::{AccountId, MalformedId, MessageId, ReservationId, SupportTokenId, ThreadId, Uid};
+use shared::domain::ids::{
+    AccountId, ChannelId, MalformedId, MessageId, ReservationId, SupportTokenId, ThreadId, Uid,
+};
 
 /// An id type of the domain as a type of the API.
 pub trait IdForm: Sized + Clone + Send + Sync + 'static {
@@ -43,6 +45,7 @@ id_form!(AccountId, "^[A-Za-z0-9_-]{1,64}$");
 id_form!(ThreadId, "^[A-Za-z0-9_-]{1,128}$");
 id_form!(MessageId, "^[A-Za-z0-9_-]{1,128}$");
 id_form!(ReservationId, "^[A-Za-z0-9_-]{1,128}$");
+id_form!(ChannelId, "^[A-Za-z0-9_-]{1,128}$");
 id_form!(SupportTokenId, "^[A-Za-z0-9_-]{1,64}$");
 id_form!(Uid, "^[A-Za-z0-9_.:@|+-]{1,128}$");
 
@@ -113,6 +116,7 @@ mod tests {
         agree::<ThreadId>();
         agree::<MessageId>();
         agree::<ReservationId>();
+        agree::<ChannelId>();
         agree::<SupportTokenId>();
         agree::<Uid>();
     }

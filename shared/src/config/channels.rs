@@ -8,6 +8,22 @@ use super::reader::{Reader, variable};
 use super::sections::WEB;
 use super::values::Secret;
 
+/// Where the providers are, for the channels of accounts that name no address of their own.
+#[derive(Debug, Clone)]
+pub struct ProviderUrls {
+    /// WhatsApp Cloud API, with its version.
+    pub whatsapp: Url,
+    /// Twilio, without version.
+    pub twilio: Url,
+}
+
+impl ProviderUrls {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        let whatsapp = r.required_url("whatsapp.base_url", WEB);
+        Self { whatsapp, twilio: r.required_url("twilio.base_url", WEB) }
+    }
+}
+
 /// WhatsApp Cloud API.
 #[derive(Debug, Clone)]
 pub struct Whatsapp {
@@ -26,8 +42,7 @@ pub struct Whatsapp {
 }
 
 impl Whatsapp {
-    pub(super) fn read(r: &mut Reader) -> Option<Self> {
-        let base_url = r.required_url("whatsapp.base_url", WEB);
+    pub(super) fn read(r: &mut Reader, urls: &ProviderUrls) -> Option<Self> {
         let phone_number_id = r.optional("whatsapp.phone_number_id");
         let business_account_id = r.optional("whatsapp.business_account_id");
         let access_token = r.secret("whatsapp.access_token");
@@ -43,7 +58,7 @@ impl Whatsapp {
             missing(r, "whatsapp.access_token", "whatsapp.phone_number_id");
         }
         Some(Self {
-            base_url,
+            base_url: urls.whatsapp.clone(),
             phone_number_id,
             business_account_id,
             access_token: access_token?,
@@ -67,15 +82,24 @@ pub struct Twilio {
 }
 
 impl Twilio {
-    pub(super) fn read(r: &mut Reader) -> Option<Self> {
-        let base_url = r.required_url("twilio.base_url", WEB);
+    pub(super) fn read(r: &mut Reader, urls: &ProviderUrls) -> Option<Self> {
         let account_sid = r.optional("twilio.account_sid");
         let auth_token = r.secret("twilio.auth_token");
         let from = r.optional("twilio.from");
         let keys = ["twilio.account_sid", "twilio.auth_token", "twilio.from"];
         together(r, &keys, [account_sid.is_some(), auth_token.is_some(), from.is_some()]);
+        let base_url = urls.twilio.clone();
         Some(Self { base_url, account_sid: account_sid?, auth_token: auth_token?, from: from? })
     }
+}
+
+/// What a secret of the Standard Webhooks scheme must be.
+pub const SIGNING_SECRET: &str = "must be \"whsec_\" and the base64 of 24 to 64 bytes";
+
+/// Whether `secret` is what [`SIGNING_SECRET`] says.
+pub fn is_signing_secret(secret: &Secret) -> bool {
+    let body = secret.expose().strip_prefix("whsec_").and_then(|body| STANDARD.decode(body).ok());
+    body.is_some_and(|bytes| (24..=64).contains(&bytes.len()))
 }
 
 /// The guest platform.
@@ -94,12 +118,8 @@ impl Guest {
         let url_given = url.is_some() || r.problems.len() > before;
         let secret = r.secret("guest.secret");
         together(r, &["guest.url", "guest.secret"], [url_given, secret.is_some()]);
-        let bytes = secret.as_ref().map(|secret| {
-            let body = secret.expose().strip_prefix("whsec_");
-            body.and_then(|body| STANDARD.decode(body).ok()).map_or(0, |bytes| bytes.len())
-        });
-        if bytes.is_some_and(|bytes| !(24..=64).contains(&bytes)) {
-            r.problem("guest.secret", "must be \"whsec_\" and the base64 of 24 to 64 bytes");
+        if secret.as_ref().is_some_and(|secret| !is_signing_secret(secret)) {
+            r.problem("guest.secret", SIGNING_SECRET);
         }
         Some(Self { url: url?, secret: secret? })
     }

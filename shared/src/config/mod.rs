@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-pub use channels::{Guest, Smtp, Twilio, Whatsapp};
+pub use channels::{Guest, ProviderUrls, SIGNING_SECRET, Smtp, Twilio, Whatsapp, is_signing_secret};
 pub use error::{ConfigErrors, Problem};
 pub use sections::{
     Auth, Commit, Delivery, Desk, Dispatcher, Email, Http, Jobs, Keys, Log, LogFormat, Net, QUEUES, Retry,
@@ -60,6 +60,8 @@ pub struct Config {
     pub elasticsearch: Elasticsearch,
     /// Who may call.
     pub auth: Auth,
+    /// Where the providers are.
+    pub provider_urls: ProviderUrls,
     /// WhatsApp, when it is configured.
     pub whatsapp: Option<Whatsapp>,
     /// SMS, when it is configured.
@@ -129,6 +131,7 @@ impl Config {
     }
 
     fn read(r: &mut Reader) -> Self {
+        let provider_urls = ProviderUrls::read(r);
         Self {
             public_url: sections::public_url(r),
             keys: Keys::read(r),
@@ -139,8 +142,9 @@ impl Config {
             redis: Redis::read(r),
             elasticsearch: Elasticsearch::read(r),
             auth: Auth::read(r),
-            whatsapp: Whatsapp::read(r),
-            twilio: Twilio::read(r),
+            whatsapp: Whatsapp::read(r, &provider_urls),
+            twilio: Twilio::read(r, &provider_urls),
+            provider_urls,
             guest: Guest::read(r),
             smtp: Smtp::read(r),
             delivery: Delivery::read(r),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::reader::Reader;
@@ -149,12 +150,23 @@ impl Delivery {
 }
 
 /// What follows when the outcome of a send stays unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UnknownPolicy {
     /// An operator decides.
     Hold,
     /// It is sent a second time, once.
     ResendOnce,
+}
+
+impl UnknownPolicy {
+    /// The wire form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::ResendOnce => "resend_once",
+        }
+    }
 }
 
 impl FromStr for UnknownPolicy {

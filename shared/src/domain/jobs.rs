@@ -29,6 +29,8 @@ pub const NOTIFY_AGENTS: JobKind = JobKind { name: "notify_agents", queue: Queue
 pub const NOTIFY_AGENT: JobKind = JobKind { name: "notify_agent", queue: Queue::Email };
 /// Mails the customer of a room the answers that are unread.
 pub const NOTIFY_CUSTOMER: JobKind = JobKind { name: "notify_customer", queue: Queue::Email };
+/// Mails an admin that the credentials of a channel are refused.
+pub const NOTIFY_FLAGGED_CHANNEL: JobKind = JobKind { name: "notify_flagged_channel", queue: Queue::Email };
 /// Works through a stored webhook event.
 pub const PROCESS_EVENT: JobKind = JobKind { name: "process_event", queue: Queue::Inbound };
 

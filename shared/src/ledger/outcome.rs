@@ -231,7 +231,7 @@ impl Ledger {
 }
 
 /// Parked jobs go on, due now.
-fn released() -> Vec<Document> {
+pub(super) fn released() -> Vec<Document> {
     vec![doc! { "$set": {
         "state": "queued", "dueAt": "$$NOW", "pushAfter": "$$NOW", "epoch": { "$add": ["$epoch", 1] },
         "reason": "$$REMOVE", "errorClass": "$$REMOVE", "lastError": "$$REMOVE",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use crate::domain::ids::{AccountId, Uid};
+use crate::domain::ids::{AccountId, ChannelId, Uid};
 use crate::domain::jobs::{JobDraft, JobKind, JobState};
 use crate::domain::message::Message;
 use crate::domain::time::{Time, plus_millis};
@@ -85,6 +85,9 @@ pub struct JobRow {
     /// The stored event that it works through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// The account's channel that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelId>,
     /// Whom it is for, where that is one of several people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Uid>,
@@ -168,6 +171,7 @@ impl JobRow {
             message: None,
             thread: None,
             event: None,
+            channel: None,
             recipient: None,
             subject: None,
             request_id: None,

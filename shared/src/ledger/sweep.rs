@@ -128,16 +128,21 @@ impl Ledger {
         }))
     }
 
-    /// Ends the grace of one job of unknown outcome: sent again where `resend_once` allows it and it was not
-    /// before, else left to an operator; either way its lane goes on. `None` when there is none.
+    /// A job of unknown outcome whose grace has ended; [`Ledger::end_grace`] ends it. `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn end_grace(&self, resend_once: bool, now: Time) -> Result<Option<JobRow>, StoreError> {
+    pub async fn grace_ended(&self, now: Time) -> Result<Option<JobRow>, StoreError> {
         let filter = doc! { "state": "unknown", "graceUntil": { "$lte": now } };
-        let Some(job) = self.rows().find_one(filter).sort(doc! { "graceUntil": 1 }).await? else {
-            return Ok(None);
-        };
+        Ok(self.rows().find_one(filter).sort(doc! { "graceUntil": 1 }).await?)
+    }
+
+    /// Ends the grace of `job`: sent again where `resend_once` allows it and it was not before, else left to an
+    /// operator; either way its lane goes on. `None` when it was moved meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_grace(&self, job: &JobRow, resend_once: bool) -> Result<Option<JobRow>, StoreError> {
         let again = resend_once && job.resends == 0;
         let mut fields = doc! { "graceUntil": "$$REMOVE", "epoch": job.epoch + 1 };
         if again {

@@ -12,12 +12,13 @@ const NAME_CHARS_MAX: usize = 80;
 /// Everything a mail is made of. Not `Debug`: it holds addresses and texts.
 pub struct Letter<'a> {
     pub from: &'a Mailbox,
+    pub reply_to: Option<&'a Mailbox>,
     pub to: &'a Address,
     pub to_name: Option<&'a str>,
     /// Unique and the same for every try, of the characters `[A-Za-z0-9.-]`: a mail server or reader that knows it
     /// drops the second.
     pub id: &'a str,
-    /// The same for all mails of one room, of the same characters: mail readers show them as one conversation.
+    /// The same for all mails about one thing, of the same characters: mail readers show them as one conversation.
     pub room: &'a str,
     pub subject: &'a str,
     pub plain: String,
@@ -34,7 +35,11 @@ pub fn compose(letter: Letter<'_>) -> Result<(Vec<u8>, String), Error> {
     let host = letter.from.email.domain();
     let (id, room) = (format!("<{}@{host}>", letter.id), format!("<{}@{host}>", letter.room));
     let name = letter.to_name.map(|name| one_line(name, NAME_CHARS_MAX)).filter(|name| !name.is_empty());
-    let message = Message::builder()
+    let message = match letter.reply_to {
+        Some(reply_to) => Message::builder().reply_to(reply_to.clone()),
+        None => Message::builder(),
+    };
+    let message = message
         .from(letter.from.clone())
         .to(Mailbox::new(name, letter.to.clone()))
         .subject(one_line(letter.subject, usize::MAX))
@@ -90,6 +95,7 @@ mod tests {
         let long = format!("https://chat.example/email/unsubscribe?token={}", "a".repeat(120));
         let letter = Letter {
             from: &from,
+            reply_to: Some(&"Desk <desk@acme.example>".parse().expect("a box")),
             to: &to.expect("an address"),
             to_name: Some(to_name),
             id: "01ABC",
@@ -119,6 +125,7 @@ mod tests {
         let mail = letter("Anna Ärgerlich", "1 new message");
         let url = format!("<https://chat.example/email/unsubscribe?token={}>", "a".repeat(120));
         assert_eq!(header(&mail, "list-unsubscribe"), [url], "{mail}");
+        assert_eq!(header(&mail, "Reply-To"), ["Desk <desk@acme.example>"]);
         assert_eq!(header(&mail, "List-Unsubscribe-Post"), ["List-Unsubscribe=One-Click"]);
         assert_eq!(header(&mail, "Auto-Submitted"), ["auto-generated"]);
         assert_eq!(header(&mail, "Message-ID"), ["<01ABC@acme.example>"]);

@@ -9,6 +9,7 @@ mod circuit;
 mod classes;
 pub mod guest;
 pub(crate) mod judge;
+mod numbering;
 mod outcome;
 mod phone;
 pub mod retry_after;

@@ -1,8 +1,8 @@
 //! The support desk's own documents: support tokens of the accounts, customers, and the sessions of their devices.
 //!
 //! Collections: `supportTokens`, `supportSessions` (a TTL index drops what has expired), `customers`. The secrets of
-//! tokens and sessions are stored as SHA-256. `identitySecret` must stay readable, because it verifies what the
-//! account's own servers sign; like all that is stored here it is only as safe as the database.
+//! tokens and sessions are stored as SHA-256. `identitySecret` must be read again, because it verifies what the
+//! account's own servers sign: it is sealed where the configuration has a `secrets_key`, else as safe as the database.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::transaction::Write;
 use super::{Scope, Store, StoreError, duplicate_index};
-use crate::credentials::StoredSecret;
+use crate::credentials::KeptSecret;
 use crate::domain::ids::{AccountId, SupportTokenId, ThreadId, Uid};
 use crate::domain::thread::Thread;
 use crate::domain::time::Time;
 use crate::ledger::JobRow;
+use crate::secrets::Place;
 
 /// Most support tokens of an account.
 pub const SUPPORT_TOKENS_MAX: usize = 100;
@@ -40,7 +41,7 @@ pub struct SupportToken {
     /// Digest of the token; unique.
     pub hash: String,
     /// Verifies the identities that the account's own servers sign.
-    pub identity_secret: StoredSecret,
+    pub identity_secret: KeptSecret,
     /// What was valid before the last rotation, for its time of grace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousToken>,
@@ -58,7 +59,7 @@ pub struct SupportToken {
 #[serde(rename_all = "camelCase")]
 pub struct PreviousToken {
     pub hash: String,
-    pub identity_secret: StoredSecret,
+    pub identity_secret: KeptSecret,
     pub until: Time,
 }
 
@@ -124,7 +125,26 @@ pub struct VerifiedIdentity {
     pub email: Option<String>,
 }
 
+impl SupportToken {
+    /// Where its identity secrets are kept; that before a rotation moves within the record as it is.
+    pub fn place(&self) -> Place<'_> {
+        let (account, record) = (&self.account_id, self.token_id.as_str());
+        Place { account, collection: "supportTokens", record, field: "identitySecret" }
+    }
+}
+
 impl Store {
+    /// Tokens of all accounts after `key`, in the order of their keys.
+    pub(crate) async fn support_tokens_after(
+        &self,
+        key: &str,
+        limit: i64,
+    ) -> Result<Vec<SupportToken>, StoreError> {
+        let tokens = self.collection::<SupportToken>("supportTokens");
+        let find = tokens.find(doc! { "_id": { "$gt": key } }).sort(doc! { "_id": 1 }).limit(limit);
+        Ok(find.await?.try_collect().await?)
+    }
+
     /// The token whose digest is `hash`, now or before a rotation whose grace has not ended at `now`. It leads to
     /// its account, so it is looked for in all of them.
     ///
@@ -180,13 +200,21 @@ impl Scope {
         Ok(tokens.find_one(doc! { "_id": self.key(id) }).await?)
     }
 
-    /// Puts `next` in the place of the token that has digest `hash`; answers whether it still had.
+    /// Puts `next` in the place of `before`; answers whether that still stood there.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn replace_support_token(&self, next: &SupportToken, hash: &str) -> Result<bool, StoreError> {
+    pub async fn replace_support_token(
+        &self,
+        next: &SupportToken,
+        before: &SupportToken,
+    ) -> Result<bool, StoreError> {
         let tokens = self.store.collection::<SupportToken>("supportTokens");
-        let guard = doc! { "_id": self.key(&next.token_id), "hash": hash };
+        let mut guard = doc! { "_id": self.key(&next.token_id), "hash": &before.hash };
+        match &before.identity_secret {
+            KeptSecret::Sealed(sealed) => guard.insert("identitySecret.ciphertext", sealed.mark()),
+            KeptSecret::Readable(secret) => guard.insert("identitySecret", secret.expose()),
+        };
         Ok(tokens.replace_one(guard, next).await?.matched_count == 1)
     }
 

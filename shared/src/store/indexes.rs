@@ -45,7 +45,21 @@ fn exists(field: &str) -> Document {
 fn table() -> Table {
     let mut table = conversations();
     table.extend(desk());
+    table.extend(channels());
     table
+}
+
+/// The accounts' own numbers, found by what comes in.
+fn channels() -> Table {
+    vec![(
+        "channels",
+        vec![
+            plain("account", doc! { "accountId": 1 }),
+            partial("whatsapp", doc! { "whatsapp.phoneNumberId": 1 }, exists("whatsapp.phoneNumberId")),
+            partial("sms", doc! { "sms.accountSid": 1, "sms.from": 1 }, exists("sms.accountSid")),
+            partial("guest", doc! { "guest.url": 1 }, exists("guest.url")),
+        ],
+    )]
 }
 
 /// The support desk's own documents.

@@ -6,6 +6,7 @@
 //! | `jobs` | the ledger of follow-up jobs | the committer, then workers and the dispatcher |
 //! | `users`, `reservations` | people and stays | the API |
 //! | `supportTokens`, `supportSessions`, `customers` | the support desk's own | the desk's endpoints |
+//! | `channels` | the accounts' own numbers, with sealed credentials | the API; a flag by workers |
 //! | `contacts` | people outside, as seen from a number of ours | sends; what comes in |
 //! | `templates`, `catalogues` | WhatsApp templates as Meta lists them | the workers |
 //! | `idempotency` | answered `Idempotency-Key`s, 48 h | the committer |
@@ -18,6 +19,7 @@
 //! Invariant: nothing is read without an account. [`Scope`] is the only way to a conversation.
 
 mod audit;
+mod channels;
 mod contacts;
 mod deliveries;
 mod desk;
@@ -45,6 +47,11 @@ use mongodb::{Client, Collection, Database};
 
 pub(crate) use audit::only_duplicates;
 pub use audit::{Audit, AuditFilter, AuditRow, Origin, Outcome, Subject};
+pub(crate) use channels::Sought;
+pub use channels::{
+    AccountChannel, Added, CHANNELS_MAX, ChannelSettings, EmailSettings, Flag, GuestSettings, SmsSettings,
+    WhatsappSettings,
+};
 pub use contacts::{Sighting, contact_key};
 pub use desk::{Customer, PreviousToken, SUPPORT_TOKENS_MAX, SupportSession, SupportToken, VerifiedIdentity};
 pub(crate) use error::silence;

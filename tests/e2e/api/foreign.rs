@@ -172,6 +172,8 @@ async fn fill(app: &TestApp) -> String {
     app.admin("adam").post_message("owned", json!({ "body": "secret", "messageId": "owned" })).await;
     app.reservation("owned", "+41790000001").await;
     app.service("ota").put("/chat/users/owned", json!({ "name": "Owned" })).expect(201).await;
+    let channel = json!({ "kind": "email", "email": { "from": "secret@acme.example" } });
+    app.admin("adam").put("/chat/channels/owned", channel).expect(201).await;
     let issued = app.support_token(json!({})).await;
     issued["tokenId"].as_str().unwrap().to_owned()
 }

@@ -117,6 +117,11 @@ async fn a_phone_is_e164_or_refused() {
         let reply = reply.await;
         assert!(phone.len() < 8 || !reply.text.contains(phone), "{}", reply.text);
     }
+    for impossible in ["+4179123", "+417912345678", "+120245611112", "+9991234567"] {
+        let put = service.put("/chat/reservations/r1", json!({ "guestPhone": impossible }));
+        let reply = put.refused(422, "unprocessable").await;
+        assert!(reply.text.contains("cannot exist") && !reply.text.contains(impossible), "{}", reply.text);
+    }
     service.put("/chat/reservations/r1", json!({ "guestPhone": Value::Null })).expect(201).await;
     service.put("/chat/reservations/r1", json!({ "guestPhone": "+41791234567" })).expect(200).await;
     for malformed in

@@ -4,6 +4,7 @@ mod deliveries;
 mod doubt;
 mod error_codes;
 mod fairness;
+mod flagged;
 mod lanes;
 mod late_refusals;
 mod pace;

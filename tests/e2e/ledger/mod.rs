@@ -6,5 +6,6 @@ mod interleaving;
 mod lanes;
 mod model;
 mod outcomes;
+mod release;
 mod sweeps;
 mod together;

@@ -3,6 +3,6 @@
 mod agents;
 mod customers;
 mod doubt;
-mod rig;
+pub(crate) mod rig;
 mod server;
 mod unsubscribe;

@@ -8,11 +8,11 @@ use tests::app::{Caller, Setup, TestApp};
 use tests::servers::{ReceivedMail, SmtpServer};
 
 /// The sender of every mail.
-pub(super) const SENDER: &str = "Acme <support@acme.example>";
+pub(crate) const SENDER: &str = "Acme <support@acme.example>";
 
 /// An app that sends by `smtp`, at once. A mail takes several round trips to a program in Python, which on a busy machine
 /// are not done in the second that other tests give a provider.
-pub(super) fn setup(smtp: &SmtpServer) -> Setup {
+pub(crate) fn setup(smtp: &SmtpServer) -> Setup {
     TestApp::with("BELLHOP_SMTP__URL", smtp.url())
         .with("BELLHOP_SMTP__FROM", SENDER)
         .with("BELLHOP_EMAIL__DELAY", "0s")
@@ -21,19 +21,19 @@ pub(super) fn setup(smtp: &SmtpServer) -> Setup {
 }
 
 /// The address of `uid`, which no log may hold.
-pub(super) fn address(uid: &str) -> String {
+pub(crate) fn address(uid: &str) -> String {
     format!("{uid}.private@mail.example")
 }
 
 /// Somebody with a name and an address.
-pub(super) async fn person(app: &TestApp, uid: &str, name: &str, role: &str) {
+pub(crate) async fn person(app: &TestApp, uid: &str, name: &str, role: &str) {
     app.must_not_be_logged(&address(uid));
     let user = json!({ "name": name, "email": address(uid), "role": role });
     app.service("setup").put(&format!("/chat/users/{uid}"), user).expect(201).await;
 }
 
 /// The people of most tests: two agents, an admin, a customer.
-pub(super) async fn people(app: &TestApp) {
+pub(crate) async fn people(app: &TestApp) {
     person(app, "anna", "Anna Agent", "agent").await;
     person(app, "ben", "Ben Agent", "agent").await;
     person(app, "boss", "Bea Boss", "admin").await;
@@ -41,7 +41,7 @@ pub(super) async fn people(app: &TestApp) {
 }
 
 /// A support room of carla, assigned to `agents`.
-pub(super) async fn room(app: &TestApp, agents: &[&str]) -> String {
+pub(crate) async fn room(app: &TestApp, agents: &[&str]) -> String {
     let room = json!({
         "kind": "support", "title": "Boiler", "participantIds": ["carla"], "assignedAgentIds": agents,
     });
@@ -49,7 +49,7 @@ pub(super) async fn room(app: &TestApp, agents: &[&str]) -> String {
 }
 
 /// Waits until the mail server has taken `count` mails and all jobs have ended, and returns the mails.
-pub(super) async fn mails(app: &TestApp, smtp: &SmtpServer, count: usize) -> Vec<ReceivedMail> {
+pub(crate) async fn mails(app: &TestApp, smtp: &SmtpServer, count: usize) -> Vec<ReceivedMail> {
     app.eventually("the mails", async || (smtp.mails().len() >= count).then_some(())).await;
     app.settled().await;
     let mails = smtp.mails();
@@ -58,12 +58,12 @@ pub(super) async fn mails(app: &TestApp, smtp: &SmtpServer, count: usize) -> Vec
 }
 
 /// The e-mail jobs called `name`, oldest first.
-pub(super) async fn jobs(app: &TestApp, name: &str) -> Vec<JobRow> {
+pub(crate) async fn jobs(app: &TestApp, name: &str) -> Vec<JobRow> {
     app.jobs_where(doc! { "name": name }).await
 }
 
 /// How each of the jobs called `name` ended, sorted: its state, or why no mail was needed.
-pub(super) async fn endings(app: &TestApp, name: &str) -> Vec<String> {
+pub(crate) async fn endings(app: &TestApp, name: &str) -> Vec<String> {
     let ended = jobs(app, name).await.into_iter().map(|mut job| {
         let why = job.attempts.pop().and_then(|last| last.error_class);
         match (job.state, why) {
@@ -77,11 +77,11 @@ pub(super) async fn endings(app: &TestApp, name: &str) -> Vec<String> {
 }
 
 /// Waits until the newest job called `name` satisfies `look`.
-pub(super) async fn job_that(app: &TestApp, name: &str, look: impl Fn(&JobRow) -> bool) -> JobRow {
+pub(crate) async fn job_that(app: &TestApp, name: &str, look: impl Fn(&JobRow) -> bool) -> JobRow {
     app.eventually(name, async || jobs(app, name).await.pop().filter(&look)).await
 }
 
 /// Marks everything in a room as read by somebody.
-pub(super) async fn read(who: &Caller, room: &str) -> Value {
+pub(crate) async fn read(who: &Caller, room: &str) -> Value {
     who.post(&format!("/chat/threads/{room}/read"), json!({})).expect(200).await.body
 }

@@ -61,6 +61,7 @@ const SECRETS: [&str; 5] = [HS256_SECRET, DEV_ACCESS_TOKEN, DEV_APP_SECRET, DEV_
 pub struct Setup {
     env: Vec<(String, String)>,
     mongodb_proxy: bool,
+    simulating: Option<fn(&mut SimulatorConfig)>,
 }
 
 impl Setup {
@@ -68,6 +69,13 @@ impl Setup {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Changes what the simulator knows: more numbers, other secrets.
+    #[must_use]
+    pub fn simulating(mut self, change: fn(&mut SimulatorConfig)) -> Self {
+        self.simulating = Some(change);
         self
     }
 
@@ -124,6 +132,9 @@ impl Setup {
         let mut plan = SimulatorConfig::default();
         // Twilio's callbacks go to the public URL, which is not where this ingest listens.
         plan.settings.rewrite_callbacks = true;
+        if let Some(change) = self.simulating {
+            change(&mut plan);
+        }
         let simulator = Simulator::start(plan);
         let database = TestDatabase::new().await.expect("a database on BELLHOP_TEST_MONGODB");
         let proxy = match self.mongodb_proxy {

@@ -25,6 +25,10 @@ impl Effect for DeliverSms {
         let Some(line) = ctx.channels.sms(&sending.job.account_id).await? else {
             return Ok(Ending::park(Reason::ChannelDisabled));
         };
+        if line.owner.is_flagged() {
+            return Ok(Ending::park(Reason::NeedsOperator));
+        }
+        sending.turn.sent_by(&line.owner);
         let phone = match sending.guest_phone().await? {
             Ok(phone) => phone,
             Err(ending) => return Ok(ending),

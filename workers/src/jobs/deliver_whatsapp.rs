@@ -32,6 +32,10 @@ impl Effect for DeliverWhatsapp {
         let Some(line) = ctx.channels.whatsapp(account).await? else {
             return Ok(Ending::park(Reason::ChannelDisabled));
         };
+        if line.owner.is_flagged() {
+            return Ok(Ending::park(Reason::NeedsOperator));
+        }
+        sending.turn.sent_by(&line.owner);
         let phone = match sending.guest_phone().await? {
             Ok(phone) => phone,
             Err(ending) => return Ok(ending),

@@ -23,6 +23,10 @@ impl Effect for ForwardToGuest {
         let Some(line) = ctx.channels.guest(&sending.job.account_id).await? else {
             return Ok(Ending::park(Reason::ChannelDisabled));
         };
+        if line.owner.is_flagged() {
+            return Ok(Ending::park(Reason::NeedsOperator));
+        }
+        sending.turn.sent_by(&line.owner);
         let permit = match sending.pass_circuit("guest") {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),

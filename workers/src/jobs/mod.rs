@@ -11,6 +11,7 @@ pub mod index_thread;
 pub mod notify_agent;
 pub mod notify_agents;
 pub mod notify_customer;
+pub mod notify_flagged_channel;
 pub mod process_event;
 
 use std::future::Future;

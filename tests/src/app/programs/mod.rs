@@ -94,6 +94,11 @@ impl Programs {
         programs
     }
 
+    /// Sets a variable for what is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The database, to look behind the curtain.
     pub fn store(&self) -> &Store {
         self.database.store()

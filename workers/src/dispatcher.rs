@@ -224,7 +224,7 @@ impl Dispatcher {
         for _ in 0..SWEEP_MAX {
             let Some(job) = self.ctx.ledger.grace_ended(now).await? else { return Ok(false) };
             let resend = self.policy_of(&job).await? == UnknownPolicy::ResendOnce;
-            let Some(job) = self.ctx.ledger.end_grace(&job, resend).await? else { continue };
+            let Some(job) = self.ctx.ledger.end_grace_of(&job, resend).await? else { continue };
             if !self.was_sent(&job).await? {
                 tracing::warn!(job.id = %job.id, resend = job.resends > 0, "no proof of the outcome arrived in time");
                 wake_next(&self.ctx, &job).await?;

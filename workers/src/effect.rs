@@ -123,7 +123,12 @@ pub async fn handle(
                 job.attempt = job.attempt + 1,
                 request.id = job.request_id.as_deref(),
             );
-            let turn = Turn { seen: *job, worker: Arc::clone(worker), claimed: OnceLock::new(), owner: OnceLock::new() };
+            let turn = Turn {
+                seen: *job,
+                worker: Arc::clone(worker),
+                claimed: OnceLock::new(),
+                owner: OnceLock::new(),
+            };
             let run = async {
                 if claim_first && turn.claimed(ctx).await?.is_none() {
                     return Ok(());

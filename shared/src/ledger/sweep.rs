@@ -128,7 +128,18 @@ impl Ledger {
         }))
     }
 
-    /// A job of unknown outcome whose grace has ended; [`Ledger::end_grace`] ends it. `None` when there is none.
+    /// Ends the grace of one job, whoever it is of; see [`Ledger::end_grace_of`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_grace(&self, resend_once: bool, now: Time) -> Result<Option<JobRow>, StoreError> {
+        match self.grace_ended(now).await? {
+            Some(job) => self.end_grace_of(&job, resend_once).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A job of unknown outcome whose grace has ended; [`Ledger::end_grace_of`] ends it. `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,7 +153,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn end_grace(&self, job: &JobRow, resend_once: bool) -> Result<Option<JobRow>, StoreError> {
+    pub async fn end_grace_of(&self, job: &JobRow, resend_once: bool) -> Result<Option<JobRow>, StoreError> {
         let again = resend_once && job.resends == 0;
         let mut fields = doc! { "graceUntil": "$$REMOVE", "epoch": job.epoch + 1 };
         if again {

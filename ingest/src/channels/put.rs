@@ -272,5 +272,7 @@ fn check_mailbox(pointer: &str, text: &str) -> Result<(), ApiError> {
 }
 
 fn refused(pointer: &str, why: &str) -> ApiError {
-    ApiError { code: Code::Unprocessable, ..ApiError::invalid_field(pointer, why) }
+    let mut error = ApiError::invalid_field(pointer, why);
+    error.code = Code::Unprocessable;
+    error
 }

@@ -43,13 +43,14 @@ impl Ledger {
             "open": true, "lane": lanes, "state": "parked", "reason": { "$in": &reasons },
             "_id": { "$gt": after },
         };
-        let find = self.raw().find(filter).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
+        let rows = self.raw();
+        let find = rows.find(filter).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
         let found: Vec<Document> = find.limit(STEP).await?.try_collect().await?;
         let ids: Vec<&str> = found.iter().filter_map(|row| row.get_str("_id").ok()).collect();
         let Some(last) = ids.last().map(|id| (*id).to_owned()) else { return Ok(None) };
         // Named one by one, with their state: a job that was moved meanwhile is nobody's to release.
         let filter = doc! { "_id": { "$in": ids }, "state": "parked", "reason": { "$in": reasons } };
-        let jobs = self.raw().update_many(filter, released()).await?.modified_count;
+        let jobs = rows.update_many(filter, released()).await?.modified_count;
         Ok(Some(Released { jobs, last }))
     }
 }

@@ -58,7 +58,8 @@ async fn of_several_the_first_enabled_one_is_used_and_without_one_the_default() 
     second["whatsapp"]["phoneNumberId"] = json!("300000000000003");
     adam.put(&format!("{PATH}/b"), second).expect(201).await;
     adam.put(&format!("{PATH}/a"), whatsapp()).expect(201).await;
-    let (acme, id) = (account("acme"), |id| shared::domain::ids::ChannelId::parse(id).unwrap());
+    let acme = account("acme");
+    let id = |id: &str| shared::domain::ids::ChannelId::parse(id).unwrap();
     let book = shared::channels::ChannelBook::open(app.config(), app.store());
     let number = async |wanted: Option<&str>| {
         let line = book.whatsapp_of(&acme, wanted.map(id).as_ref()).await.unwrap().unwrap();

@@ -106,7 +106,7 @@ fn content(payload: &Map<String, Value>, number: &WhatsappNumber) -> Result<(), 
         }
     }
     if let Some(context) = payload.get("context")
-        && !context.get("message_id").and_then(Value::as_str).is_some_and(|id| !id.is_empty())
+        && context.get("message_id").and_then(Value::as_str).is_none_or(str::is_empty)
     {
         return Err(Refusal::code(131_009, "Param context['message_id'] must be the id of a message."));
     }

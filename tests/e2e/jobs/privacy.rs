@@ -65,7 +65,7 @@ async fn the_log_is_really_watched() {
 }
 
 #[tokio::test]
-async fn s30_redis_holds_job_ids_and_nothing_else() {
+async fn s30_redis_holds_ids_of_jobs_and_accounts_and_nothing_else() {
     let app = TestApp::ingest_only().await;
     busy_day(&app).await;
     let (mut redis, prefix) = app.redis().await;
@@ -81,12 +81,24 @@ async fn s30_redis_holds_job_ids_and_nothing_else() {
             .await;
         for (_, fields) in found {
             entries += 1;
-            assert_eq!(fields.len(), 1);
-            assert!(fields[0].0 == "j" && ulid::Ulid::from_string(&fields[0].1).is_ok(), "{fields:?}");
+            for (name, value) in &fields {
+                let known = match name.as_str() {
+                    "j" => ulid::Ulid::from_string(value).is_ok(),
+                    "a" => value == "acme",
+                    _ => false,
+                };
+                assert!(known, "{fields:?}");
+            }
         }
+        let held: Vec<String> = redis::cmd("HKEYS")
+            .arg(format!("{stream}:accounts"))
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        assert!(held.iter().all(|account| account == "acme"), "{held:?}");
     }
     let all: Vec<String> =
         redis::cmd("KEYS").arg(format!("{prefix}*")).query_async(&mut redis).await.unwrap();
     keys += all.len();
-    assert!(entries > 0 && keys <= Queue::ALL.len() + 1, "{all:?}");
+    assert!(entries > 0 && keys <= 2 * Queue::ALL.len() + 1, "{all:?}");
 }

@@ -200,7 +200,7 @@ impl From<EmailIn> for SettingsPut {
 /// A channel as it is stored, without its secrets.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub(super) struct ChannelOut {
+pub(super) struct AccountChannelOut {
     channel_id: String,
     kind: String,
     enabled: bool,
@@ -264,8 +264,8 @@ hidden!(SmsOut, EmailOut);
 /// The account's channels.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase")]
-pub(super) struct ChannelsOut {
-    pub(super) channels: Vec<ChannelOut>,
+pub(super) struct AccountChannelsOut {
+    pub(super) channels: Vec<AccountChannelOut>,
 }
 
 impl From<Flag> for FlagOut {
@@ -275,7 +275,7 @@ impl From<Flag> for FlagOut {
     }
 }
 
-impl From<AccountChannel> for ChannelOut {
+impl From<AccountChannel> for AccountChannelOut {
     fn from(channel: AccountChannel) -> Self {
         let mut out = Self {
             channel_id: channel.channel_id.to_string(),

@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use shared::domain::ids::ChannelId;
 
 use super::Tag;
-use super::channel_shapes::{ChannelIn, ChannelOut, ChannelsOut};
+use super::channel_shapes::{AccountChannelOut, AccountChannelsOut, ChannelIn};
 use crate::auth::Admin;
 use crate::chat::Trace;
 use crate::http::{ApiError, Id, StrictJson};
@@ -20,10 +20,10 @@ pub(super) struct ChannelsApi;
 enum PutOut {
     /// It is new.
     #[oai(status = 201)]
-    New(StrictJson<ChannelOut>),
+    New(StrictJson<AccountChannelOut>),
     /// It was there and is replaced.
     #[oai(status = 200)]
-    Replaced(StrictJson<ChannelOut>),
+    Replaced(StrictJson<AccountChannelOut>),
 }
 
 #[derive(ApiResponse)]
@@ -62,7 +62,7 @@ impl ChannelsApi {
         id: Path<Id<ChannelId>>,
         _trace: Trace,
         services: Data<&Arc<Services>>,
-    ) -> Result<StrictJson<ChannelOut>, ApiError> {
+    ) -> Result<StrictJson<AccountChannelOut>, ApiError> {
         Ok(StrictJson(services.channels.get(&admin, &id.0.0).await?.into()))
     }
 
@@ -73,9 +73,9 @@ impl ChannelsApi {
         admin: Admin,
         _trace: Trace,
         services: Data<&Arc<Services>>,
-    ) -> Result<StrictJson<ChannelsOut>, ApiError> {
+    ) -> Result<StrictJson<AccountChannelsOut>, ApiError> {
         let channels = services.channels.list(&admin).await?;
-        Ok(StrictJson(ChannelsOut { channels: channels.into_iter().map(Into::into).collect() }))
+        Ok(StrictJson(AccountChannelsOut { channels: channels.into_iter().map(Into::into).collect() }))
     }
 
     /// Deletes a channel with its secrets. Admins only.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::actor::Role;
+use shared::domain::ids::{AccountId, ChannelId};
 use tests::app::{Caller, TestApp};
 use tests::servers::SmtpServer;
 use tests::simulator::{DEV_GUEST_SECRET, DEV_PHONE_NUMBER_ID};
@@ -59,10 +60,9 @@ async fn of_several_the_first_enabled_one_is_used_and_without_one_the_default() 
     adam.put(&format!("{PATH}/b"), second).expect(201).await;
     adam.put(&format!("{PATH}/a"), whatsapp()).expect(201).await;
     let acme = account("acme");
-    let id = |id: &str| shared::domain::ids::ChannelId::parse(id).unwrap();
     let book = shared::channels::ChannelBook::open(app.config(), app.store());
     let number = async |wanted: Option<&str>| {
-        let line = book.whatsapp_of(&acme, wanted.map(id).as_ref()).await.unwrap().unwrap();
+        let line = book.whatsapp_of(&acme, wanted.map(channel_id).as_ref()).await.unwrap().unwrap();
         (line.channel.phone_number_id.clone(), line.owner.channel.as_ref().map(ToString::to_string))
     };
     assert_eq!(number(None).await, (NUMBER.to_owned(), Some("a".to_owned())));
@@ -78,8 +78,12 @@ async fn of_several_the_first_enabled_one_is_used_and_without_one_the_default() 
     assert_eq!(number(None).await, (DEV_PHONE_NUMBER_ID.to_owned(), None));
 }
 
-fn account(id: &str) -> shared::domain::ids::AccountId {
-    shared::domain::ids::AccountId::parse(id).unwrap()
+fn account(id: &str) -> AccountId {
+    AccountId::parse(id).unwrap()
+}
+
+fn channel_id(id: &str) -> ChannelId {
+    ChannelId::parse(id).unwrap()
 }
 
 #[tokio::test]

@@ -90,11 +90,8 @@ async fn s30_redis_holds_ids_of_jobs_and_accounts_and_nothing_else() {
                 assert!(known, "{fields:?}");
             }
         }
-        let held: Vec<String> = redis::cmd("HKEYS")
-            .arg(format!("{stream}:accounts"))
-            .query_async(&mut redis)
-            .await
-            .unwrap();
+        let held: Vec<String> =
+            redis::cmd("HKEYS").arg(format!("{stream}:accounts")).query_async(&mut redis).await.unwrap();
         assert!(held.iter().all(|account| account == "acme"), "{held:?}");
     }
     let all: Vec<String> =

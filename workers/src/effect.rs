@@ -160,6 +160,7 @@ pub(crate) async fn run<E: Effect>(ctx: &Context, turn: &Turn) -> Result<(), Sto
     metrics::histogram!("job_queue_wait_seconds", "queue" => job.queue.as_str())
         .record(waited.max(0) as f64 / 1e3);
     let denied = denied(&ending);
+    let waits = matches!(ending, Ending::Parked(Reason::ChannelDisabled | Reason::NeedsOperator));
     if let Some(conclusion) = conclude(ctx, job, ending, E::ATTEMPTS_MAX) {
         write_down(ctx, job, message, channel::<E>(), conclusion, started).await?;
     }
@@ -170,7 +171,26 @@ pub(crate) async fn run<E: Effect>(ctx: &Context, turn: &Turn) -> Result<(), Sto
     {
         release_lane(ctx, lane).await?;
     }
+    // A channel that came while this was being parked has released what was parked by then.
+    if waits
+        && let Some(lane) = job.lane.as_deref()
+        && has_line::<E>(ctx, job).await?
+    {
+        release_lane(ctx, lane).await?;
+    }
     wake_next(ctx, job).await
+}
+
+/// Whether there is a line now by which the job can be sent.
+async fn has_line<E: Effect>(ctx: &Context, job: &JobRow) -> Result<bool, StoreError> {
+    let (channels, account) = (&ctx.channels, &job.account_id);
+    let owner = match channel::<E>() {
+        Some(Channel::Whatsapp) => channels.whatsapp(account).await?.map(|line| line.owner.clone()),
+        Some(Channel::Sms) => channels.sms(account).await?.map(|line| line.owner.clone()),
+        Some(Channel::Guest) => channels.guest(account).await?.map(|line| line.owner.clone()),
+        None => None,
+    };
+    Ok(owner.is_some_and(|owner| !owner.is_flagged()))
 }
 
 /// The refusal of a credential: until it is changed, nothing can be sent with it.

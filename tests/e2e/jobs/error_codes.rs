@@ -219,6 +219,7 @@ async fn every_answer(way: Way, rows: Rows) {
         an_agent_understands(&classes, way, *code, false);
         let posted = meets(&app, way, n, Action::Answer(Answer::code(*code))).await;
         comes_to(&app, way, &posted, *code, fate).await;
+        app.forget_paces().await;
         goes_well(&app, way, &well).await;
     }
     assert!(app.simulator.duplicates().is_empty());

@@ -46,6 +46,25 @@ impl TestApp {
         .boxed_local()
     }
 
+    /// Forgets how fast numbers may send, and for how long they are held.
+    ///
+    /// # Panics
+    /// When Redis is away.
+    pub fn forget_paces(&self) -> LocalBoxFuture<'_, ()> {
+        async move {
+            let (mut redis, prefix) = self.redis().await;
+            let keys: Vec<String> = redis::cmd("KEYS")
+                .arg(format!("{prefix}:{{pace}}:*"))
+                .query_async(&mut redis)
+                .await
+                .expect("Redis");
+            for key in keys {
+                let _: i64 = redis::cmd("DEL").arg(key).query_async(&mut redis).await.expect("Redis");
+            }
+        }
+        .boxed_local()
+    }
+
     /// Deletes all our keys in Redis, as `FLUSHALL` would.
     ///
     /// # Panics

@@ -152,8 +152,13 @@ impl Receiver {
     }
 
     pub(super) async fn wait_for(&self, count: usize) -> Vec<Received> {
+        self.wait_until(|got| got.len() >= count).await
+    }
+
+    /// As [`Receiver::wait_for`], until `done` holds for what has come.
+    pub(super) async fn wait_until(&self, done: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         let mut got = self.got.clone();
-        let received = tokio::time::timeout(SOON, got.wait_for(|got| got.len() >= count)).await;
+        let received = tokio::time::timeout(SOON, got.wait_for(|got| done(got))).await;
         received.expect("webhooks arrive in time").unwrap().clone()
     }
 }

@@ -65,7 +65,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Sets one more `BELLHOP_*` variable; the last one counts.
+    /// Sets one more `BELLHOP_*` variable; the last one counts, and an empty one removes what tests set otherwise.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
@@ -181,7 +181,12 @@ impl Setup {
         ];
         let short = SHORT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let mut config = Config::load(None, short.chain(own).chain(self.env)).expect("a configuration");
+        // An empty variable says nothing: what is to be absent is left out.
+        let absent: Vec<&str> =
+            self.env.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| name.as_str()).collect();
+        let given = short.chain(own).filter(|(name, _)| !absent.contains(&name.as_str()));
+        let given: Vec<(String, String)> = given.chain(self.env.iter().cloned()).collect();
+        let mut config = Config::load(None, given.into_iter()).expect("a configuration");
         config.mongodb = database.config();
         config
     }

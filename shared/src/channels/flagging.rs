@@ -66,7 +66,12 @@ impl ChannelBook {
             told.iter().map(|user| mail_job(account, channel, &flag, &user.uid)).collect();
         let row = audit_row(account, channel, &flag);
         if !scope.flag_channel(channel, owner.credentials, &flag, &row, &jobs).await? {
-            return still_flagged(&scope, channel, owner.credentials).await;
+            let flagging = still_flagged(&scope, channel, owner.credentials).await?;
+            if flagging == Flagging::Outdated {
+                // What is tried again must not be refused again for what was kept.
+                self.forget();
+            }
+            return Ok(flagging);
         }
         self.forget();
         metrics::counter!("channel_flagged_total", "owner" => "account").increment(1);

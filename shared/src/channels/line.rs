@@ -40,6 +40,11 @@ impl Owner {
         }
     }
 
+    /// A name for what signs in on `line`: new credentials have another, and so a circuit of their own.
+    pub fn credential_of(&self, line: &str) -> String {
+        format!("{line}:{}:{}", self.of_contacts(), self.credentials)
+    }
+
     /// Whether the line may speak for `account`.
     pub fn serves(&self, account: &AccountId) -> bool {
         self.account.as_ref().is_none_or(|owner| owner == account)

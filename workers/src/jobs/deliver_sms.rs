@@ -37,7 +37,7 @@ impl Effect for DeliverSms {
         if contact.as_ref().is_some_and(|contact| contact.opt_out.is_some()) {
             return Ok(Ending::Hopeless(Reason::OptedOut));
         }
-        let credential = format!("twilio:{}", line.channel.account_sid);
+        let credential = line.owner.credential_of(&format!("twilio:{}", line.channel.account_sid));
         let permit = match sending.pass_circuit(&credential) {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),

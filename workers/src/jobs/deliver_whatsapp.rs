@@ -44,7 +44,7 @@ impl Effect for DeliverWhatsapp {
         if let Some(ending) = held_back(sending, contact.as_ref()) {
             return Ok(ending);
         }
-        let credential = line.name();
+        let credential = line.owner.credential_of(&line.name());
         let permit = match sending.pass_circuit(&credential) {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),

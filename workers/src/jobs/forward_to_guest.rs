@@ -27,14 +27,15 @@ impl Effect for ForwardToGuest {
             return Ok(Ending::park(Reason::NeedsOperator));
         }
         sending.turn.sent_by(&line.owner);
-        let permit = match sending.pass_circuit("guest") {
+        let credential = line.owner.credential_of("guest");
+        let permit = match sending.pass_circuit(&credential) {
             Ok(permit) => permit,
             Err(ending) => return Ok(ending),
         };
         let Some(job) = sending.begin().await? else { return Ok(Ending::Overtaken) };
         let now = chrono::Utc::now().timestamp();
         let outcome = ctx.providers.guest.forward(&line.channel, &job.id, now, &envelope(sending)).await;
-        sending.learn("guest", permit, &outcome);
+        sending.learn(&credential, permit, &outcome);
         Ok(Ending::Answered(Box::new(outcome)))
     }
 }
